@@ -1,0 +1,58 @@
+"""What a decision causes outside its partition: the closed union of effects.
+
+An effect is named by what caused it, so performing it twice is harmless (L15). It stands in the
+transition that caused it as (kind, MessagePack) and is performed once that record is accepted.
+Who performs it lives in `streams/log/outbox.py`.
+"""
+
+from typing import Literal
+
+import msgspec
+
+TaskKind = Literal["workflow", "activity"]
+
+
+class OfferTask(msgspec.Struct, frozen=True, tag="offer_task"):
+    """Offer work to the workers of a task queue (L18, M1)."""
+
+    namespace_id: str
+    namespace: str
+    queue: str
+    kind: TaskKind
+    workflow_id: str
+    run_id: str
+    scheduled_event_id: int
+    attempt: int
+    stamp: int
+    scheduled_at: int  # ns
+    expires_at: int  # ns; 0: never
+    priority: int = 0
+
+
+class ProjectNamespace(msgspec.Struct, frozen=True, tag="project_namespace"):
+    """Publish a version of a namespace on `namespaces` (N1); the record's Avro fields."""
+
+    record: dict[str, object]
+
+
+class LetterDead(msgspec.Struct, frozen=True, tag="dead_letter"):
+    """Put a command that could not be decided on `dead-letters` (L13); the Avro fields."""
+
+    record: dict[str, object]
+
+
+Effect = OfferTask | ProjectNamespace | LetterDead
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Effect)
+
+
+def effect_fields(effect: Effect) -> dict[str, object]:
+    """Return the Avro fields of an effect."""
+    return {"kind": type(effect).__struct_config__.tag, "body": _encoder.encode(effect)}
+
+
+def effect_of(body: bytes) -> Effect:
+    """Read an effect's body."""
+    effect: Effect = _decoder.decode(body)
+    return effect

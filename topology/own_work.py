@@ -1,0 +1,49 @@
+"""The owner's own work (L0): asks that need no record on a command topic.
+
+Their transitions carry unchanged sources, and the state makes each exactly once.
+"""
+
+import msgspec
+
+from topology.effects import TaskKind
+
+
+class StartTask(msgspec.Struct, frozen=True):
+    """Start a task for a poll (M1): method `StartTask`.
+
+    The same poll id gets the same answer again; a task that is gone, started for another poll or
+    offered under another attempt or stamp is refused with `Stale`.
+    """
+
+    poll_id: str
+    identity: str
+    kind: TaskKind
+    queue: str
+    run_id: str
+    scheduled_event_id: int
+    attempt: int
+    stamp: int
+
+
+class HandBack(msgspec.Struct, frozen=True):
+    """A started task could not be handed to its poller (M2): method `HandBack`."""
+
+    poll_id: str
+    kind: TaskKind
+    run_id: str
+    scheduled_event_id: int
+    attempt: int
+    stamp: int
+
+
+class FireDue(msgspec.Struct, frozen=True):
+    """Something of a run is due (T2): method `FireDue`. Nothing due is `Stale`."""
+
+    run_id: str
+
+
+class QuarantineDue(msgspec.Struct, frozen=True):
+    """What is due in a run raised a bug (L13): method `QuarantineDue`; it will not fire again."""
+
+    run_id: str
+    reason: str
