@@ -1,0 +1,139 @@
+"""Fetch 4-12: read batches, waiting for new ones. No fetch sessions: every answer is full."""
+
+import asyncio
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+from infra.broker.api.call import Answer, Call
+from infra.broker.broker import LEADER_EPOCH, Broker
+from infra.broker.errors import ErrorCode, KafkaError
+from infra.broker.log import PartitionLog
+from infra.broker.schema import Message
+
+_READ_COMMITTED = 1
+
+
+class _Collected(NamedTuple):
+    """A response, and whether it can be sent at once."""
+
+    response: Message
+    is_enough: bool
+
+
+def fetch(broker: Broker, request: Message, _call: Call) -> Answer:
+    """Answer with what is there; if that is too little, wait for more."""
+    collected = _collect(broker, request)
+    if collected.is_enough or request["max_wait_ms"] <= 0 or not request["topics"]:
+        return collected.response
+    return _wait(broker, request)
+
+
+async def _wait(broker: Broker, request: Message) -> Message:
+    """Wait until enough is there or the time is up."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + request["max_wait_ms"] / 1000
+    while True:
+        changed: asyncio.Future[None] = loop.create_future()
+        notify = partial(_resolve, changed)
+        logs = list(_logs(broker, request))
+        for log in logs:
+            log.watchers.add(notify)
+        timer = loop.call_at(deadline, notify)
+        try:
+            # Look again only after registering: a record may have come in between.
+            collected = _collect(broker, request)
+            if collected.is_enough or loop.time() >= deadline:
+                return collected.response
+            await changed
+        finally:
+            timer.cancel()
+            for log in logs:
+                log.watchers.discard(notify)
+
+
+def _resolve(changed: asyncio.Future[None]) -> None:
+    if not changed.done():
+        changed.set_result(None)
+
+
+def _logs(broker: Broker, request: Message) -> Iterator[PartitionLog]:
+    for topic in request["topics"]:
+        known = broker.topics.by_name.get(topic["topic"])
+        for partition in topic["partitions"] if known else ():
+            if 0 <= partition["partition"] < len(known.logs):
+                yield known.logs[partition["partition"]]
+
+
+def _collect(broker: Broker, request: Message) -> _Collected:
+    """Read all partitions asked for, within the limits of the request."""
+    is_committed = request["isolation_level"] == _READ_COMMITTED
+    left, total, has_error = request["max_bytes"], 0, False
+    responses = []
+    for topic in request["topics"]:
+        answers = []
+        for partition in topic["partitions"]:
+            # A batch larger than the limits is sent alone, or a consumer would be stuck.
+            limit = min(left, partition["partition_max_bytes"])
+            answer = _read(
+                broker,
+                (topic["topic"], partition),
+                limit=limit if left > 0 or not total else 0,
+                is_committed=is_committed,
+            )
+            size = sum(map(len, answer["records"]))
+            left, total = left - size, total + size
+            has_error = has_error or answer["error_code"] != 0
+            answers.append(answer)
+        responses.append({"topic": topic["topic"], "partitions": answers})
+    is_enough = has_error or total >= request["min_bytes"]
+    return _Collected({"responses": responses}, is_enough)
+
+
+def _read(broker: Broker, asked: tuple[str, Message], *, limit: int, is_committed: bool) -> Message:
+    """Read one partition and return its part of the response."""
+    topic, partition = asked
+    index, offset = partition["partition"], partition["fetch_offset"]
+    try:
+        log = broker.topics.log(topic, index)
+        check_leader_epoch(partition["current_leader_epoch"])
+        upto = log.stable_offset if is_committed else log.high_watermark
+        wants = limit if limit > 0 else 0
+        records = log.read(offset, wants, upto) if limit else []
+    except KafkaError as error:
+        return _refused(index, error.code)
+    aborted = None
+    if is_committed:
+        aborted = [
+            {"producer_id": one.producer_id, "first_offset": one.first_offset}
+            for one in (log.producers.aborted_between(offset, upto) if records else ())
+        ]
+    return {
+        "partition_index": index,
+        "error_code": 0,
+        "high_watermark": log.high_watermark,
+        "last_stable_offset": log.stable_offset,
+        "log_start_offset": log.start_offset,
+        "aborted_transactions": aborted,
+        "records": records,
+    }
+
+
+def _refused(index: int, code: ErrorCode) -> Message:
+    return {
+        "partition_index": index,
+        "error_code": code,
+        "high_watermark": -1,
+        "last_stable_offset": -1,
+        "log_start_offset": -1,
+        "aborted_transactions": None,
+        "records": (),
+    }
+
+
+def check_leader_epoch(known: int) -> None:
+    """Refuse a client that believes in another leader epoch; -1 means that it does not say."""
+    if known > LEADER_EPOCH:
+        raise KafkaError(ErrorCode.UNKNOWN_LEADER_EPOCH)
+    if -1 < known < LEADER_EPOCH:
+        raise KafkaError(ErrorCode.FENCED_LEADER_EPOCH)
