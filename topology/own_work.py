@@ -3,6 +3,8 @@
 Their transitions carry unchanged sources, and the state makes each exactly once.
 """
 
+from typing import Any
+
 import msgspec
 
 from topology.effects import TaskKind
@@ -47,3 +49,13 @@ class QuarantineDue(msgspec.Struct, frozen=True):
 
     run_id: str
     reason: str
+
+
+class ReadHistory(msgspec.Struct, frozen=True):
+    """A read of a history page: the RPC's request, and who asks.
+
+    SDK workers see the events that a transient workflow task would have; people do not.
+    """
+
+    request: Any  # GetWorkflowExecutionHistoryRequest
+    shows_transient: bool = False

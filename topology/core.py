@@ -1,0 +1,212 @@
+"""The core of one partition: workflows and namespaces behind the engine's door (`machine.py`).
+
+Decided states stay in a bounded cache, so that an open run is not read from its rows for each
+ask. The cache holds whole runs; it may only forget what is stored, so its size exceeds what two
+batches of the engine can touch.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from google.protobuf.message import Message
+
+from schemas.errors import NotFound, Unimplemented
+from schemas.rows import pack
+from schemas.temporal import common
+from topology.decision import Ask, Change, Decision, Namespace, ReplyBody, Rows, StateFact
+from topology.namespace import decide as namespaces
+from topology.own_work import FireDue
+from topology.turn import Turn
+from topology.workflow import answers, evolve, execution, keys, views
+from topology.workflow import rows as run_rows
+from topology.workflow.decide import COMMANDS
+from topology.workflow.state import Current, Run
+
+CACHED_RUNS = 16_384
+_TOO_LARGE = "Transaction size exceeds limit."
+
+Written = dict[bytes, bytes | None]
+
+
+class Core:
+    """All entities of one partition; implements `topology.machine.Machine`."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._runs: OrderedDict[str, Run] = OrderedDict()
+        self._currents: OrderedDict[bytes, Current] = OrderedDict()
+
+    # -- decide
+
+    def decide(self, ask: Ask, *, now: int, seed: bytes) -> Decision:
+        """Decide one ask; raises Rejected and then nothing happened."""
+        if ask.method in namespaces.COMMANDS:
+            return namespaces.decide(ask, self._rows, now=now, seed=seed)
+        command = COMMANDS.get(ask.method)
+        if command is None:
+            raise Unimplemented(f"method {ask.method} is not served yet")
+        turn = self._turn(ask, now=now, seed=seed)
+        command(turn, ask.request)
+        return self._close(turn)
+
+    def decide_too_large(self, ask: Ask, *, now: int, seed: bytes) -> Decision:
+        """Terminate the run that an ask wanted to change by more than a record may hold (L14)."""
+        turn = self._turn(ask, now=now, seed=seed)
+        run_id = _run_named(ask) or (turn.current.run_id if turn.current else "")
+        run = turn.focus(run_id) if run_id else None
+        if run is None or run.execution.status != execution.RUNNING:
+            raise NotFound(_TOO_LARGE)
+        execution.terminate_run(turn, reason=_TOO_LARGE, details=None, identity="history-service")
+        turn.reply("too_large", NotFound(_TOO_LARGE))
+        return self._close(turn)
+
+    def answer_again(self, ask: Ask, outcome: str, run_id: str) -> ReplyBody:
+        """Answer a repeat of a command whose outcome is known (L12)."""
+        return answers.again(ask, outcome, run_id)
+
+    # -- fold
+
+    def fold(
+        self,
+        changes: Iterable[Change],
+        *,
+        decided_at: int,  # noqa: ARG002  facts carry their own instants
+    ) -> Written:
+        """Apply accepted changes and return the rows to write."""
+        written: Written = {}
+        for change in changes:
+            if change.entity == "namespace":
+                written.update(namespaces.fold(change, self._rows))
+            elif change.entity == "workflow":
+                self._fold_run(change, written)
+            else:
+                raise AssertionError(f"expected a known entity, found {change.entity!r}")
+        return written
+
+    # -- read
+
+    def read(self, method: str, request: Message, namespace_id: str, rows: Rows) -> bytes:
+        """Answer a read of accepted state; raises NotFound."""
+        view = views.READS.get(method)
+        if view is None:
+            raise Unimplemented(f"method {method} is not a read")
+        return view(request, namespace_id, rows)
+
+    # -- what is due
+
+    def due(self, rows: Rows, *, after: bytes, until: int, limit: int) -> list[tuple[bytes, Ask]]:
+        """Return one FireDue for each run with something due, oldest first, with its due key."""
+        found: dict[str, tuple[bytes, Ask]] = {}
+        for key, _ in rows.scan(b"d", after):
+            due_at, run_id = keys.due_of(key)
+            if due_at > until or len(found) == limit:
+                break
+            if run_id in found:
+                continue
+            run = self._load(run_id)
+            if run is not None:
+                row = run.execution
+                namespace = Namespace(row.namespace_id, row.namespace, 0, row.retention)
+                found[run_id] = (key, Ask("FireDue", namespace, row.workflow_id, FireDue(run_id)))
+        return list(found.values())
+
+    def next_due_at(self, rows: Rows, *, after: bytes) -> int | None:
+        """Return the instant of the first due row from a key on."""
+        for key, _ in rows.scan(b"d", after):
+            return keys.due_of(key)[0]
+        return None
+
+    # -- the cache
+
+    def forget(self) -> None:
+        """Drop every cached state."""
+        self._runs.clear()
+        self._currents.clear()
+
+    def settle(self) -> None:
+        """Let go of what is over the cache's size; the engine has stored it by now."""
+        while len(self._runs) > CACHED_RUNS:
+            self._runs.popitem(last=False)
+        while len(self._currents) > CACHED_RUNS:
+            self._currents.popitem(last=False)
+
+    # -- inside
+
+    def _turn(self, ask: Ask, *, now: int, seed: bytes) -> Turn:
+        return Turn(
+            ask,
+            now=now,
+            seed=seed,
+            rows=self._rows,
+            folds=evolve,
+            current=self._current(ask.namespace.id, ask.workflow_id),
+            load=self._load,
+        )
+
+    def _close(self, turn: Turn) -> Decision:
+        """Work out the rows of a turn and keep its states."""
+        written: Written = {}
+        for run_id, change in turn.changes.items():
+            after = turn.runs[run_id]
+            before = None if run_id in turn.opened else self._load(run_id)
+            self._keep(before, after, change, written)
+        self._keep_current(turn.ask.namespace.id, turn.ask.workflow_id, turn.current, written)
+        return turn.decision(written)
+
+    def _fold_run(self, change: Change, written: Written) -> None:
+        is_new = isinstance(change.facts[0], StateFact) and change.facts[0].name == "RunOpened"
+        before = None if is_new else self._load(change.run_id)
+        after = evolve.fold(before, change.facts)
+        current = self._current(change.namespace_id, change.id)
+        if before is None:
+            row = after.execution
+            current = Current(row.run_id, row.status, row.request_id, row.opened_at, row.run_id)
+        self._keep(before, after, change, written)
+        self._keep_current(change.namespace_id, change.id, current, written)
+
+    def _keep(self, before: Run | None, after: Run, change: Change, written: Written) -> None:
+        written.update(run_rows.changed_rows(before, after, change.facts))
+        if after.fresh_rows:
+            after = run_rows.without_fresh(after)
+        self._runs[change.run_id] = after
+        self._runs.move_to_end(change.run_id)
+
+    def _keep_current(
+        self, namespace_id: str, workflow_id: str, current: Current | None, written: Written
+    ) -> None:
+        if current is None or (run := self._runs.get(current.run_id)) is None:
+            return
+        row = run.execution
+        known = Current(row.run_id, row.status, row.request_id, row.opened_at, row.first_run_id)
+        key = keys.current_key(namespace_id, workflow_id)
+        if self._currents.get(key) != known:
+            written[key] = pack(known)
+        self._currents[key] = known
+        self._currents.move_to_end(key)
+
+    def _load(self, run_id: str) -> Run | None:
+        run = self._runs.get(run_id)
+        if run is None:
+            run = run_rows.load(self._rows, run_id)
+            if run is not None:
+                self._runs[run_id] = run
+        return run
+
+    def _current(self, namespace_id: str, workflow_id: str) -> Current | None:
+        key = keys.current_key(namespace_id, workflow_id)
+        known = self._currents.get(key)
+        if known is None and (row := self._rows.get(key)) is not None:
+            known = self._currents[key] = run_rows.unpack_current(row)
+        return known
+
+
+def _run_named(ask: Ask) -> str:
+    """Return the run id that an ask names, if it does."""
+    request = ask.request
+    token = getattr(request, "task_token", b"")
+    if token:
+        return answers.run_of_token(token)
+    named = getattr(request, "workflow_execution", None)
+    if isinstance(named, common.WorkflowExecution):
+        return named.run_id
+    return str(getattr(request, "run_id", ""))

@@ -1,0 +1,198 @@
+"""A turn: one ask's decision in the making. The only mutable object of the core.
+
+An entity's functions get a turn, look at `turn.state` and `record` what happened; each fact is
+folded as it is recorded, by the same functions that recovery uses (architecture §4). The folds
+come in as an argument, so that entities may import this module.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import msgspec
+
+from schemas.instants import timestamp_of
+from schemas.temporal import history
+from topology.decision import (
+    Ask,
+    Change,
+    Decision,
+    Fact,
+    HistoryFact,
+    Namespace,
+    Reply,
+    ReplyBody,
+    Rows,
+    StateFact,
+)
+from topology.effects import Effect
+from topology.workflow.facts import EventBuffered, Private, RunOpened
+from topology.workflow.state import Current, Execution, Run
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Folds(Protocol):
+    """How facts change a run; `topology/workflow/evolve.py` is the one implementation."""
+
+    def is_buffered(self, event_type: int) -> bool:
+        """Whether events of a type wait while a workflow task is out."""
+        ...
+
+    def on_event(self, run: Run, event: history.HistoryEvent, *, size: int, batch_id: int) -> Run:
+        """Fold a numbered public event of `size` bytes in the batch that begins at `batch_id`."""
+        ...
+
+    def on_private(self, run: Run | None, fact: Private) -> Run:
+        """Fold a private fact; only RunOpened has no run yet."""
+        ...
+
+
+class Turn:
+    """The state that an ask is decided on, and what has been recorded so far."""
+
+    def __init__(  # noqa: PLR0913  a turn is all that decide is given
+        self,
+        ask: Ask,
+        *,
+        now: int,
+        seed: bytes,
+        rows: Rows,
+        folds: Folds,
+        current: Current | None,
+        load: Callable[[str], Run | None],
+    ) -> None:
+        self.ask = ask
+        self.now = now
+        self.rows = rows
+        self.current = current
+        self.is_holding = False  # buffered types wait for the end of this turn
+        self.runs: dict[str, Run] = {}
+        self.changes: dict[str, Change] = {}
+        self.opened: set[str] = set()
+        self.effects: list[Effect] = []
+        self.replies: list[Reply] = []
+        self._seed = seed
+        self._ids = 0
+        self._folds = folds
+        self._load = load
+        self._batches: dict[str, int] = {}
+        self._focus = ""
+
+    # -- what is known
+
+    @property
+    def namespace(self) -> Namespace:
+        """The namespace asked in."""
+        return self.ask.namespace
+
+    @property
+    def state(self) -> Run:
+        """The run in focus, as it is now."""
+        return self.runs[self._focus]
+
+    @property
+    def execution(self) -> Execution:
+        """The row of the run in focus."""
+        return self.runs[self._focus].execution
+
+    def focus(self, run_id: str) -> Run | None:
+        """Turn to a run of this workflow id; None where there is none."""
+        run = self.runs.get(run_id) or self._load(run_id)
+        if run is None:
+            return None
+        self.runs[run_id] = run
+        self._focus = run_id
+        return run
+
+    def new_id(self) -> str:
+        """Return a new UUID, made from the seed."""
+        self._ids += 1
+        digest = hashlib.blake2b(self._seed, digest_size=16, salt=self._ids.to_bytes(8)).digest()
+        return str(uuid.UUID(bytes=digest, version=4))
+
+    # -- what happens
+
+    def open(self, opened: RunOpened) -> None:
+        """Begin a run and turn to it."""
+        self._focus = opened.run_id
+        self.opened.add(opened.run_id)
+        self.runs[opened.run_id] = self._folds.on_private(None, opened)
+        self._note(_state_fact(opened))
+        self.current = Current(
+            run_id=opened.run_id,
+            status=1,
+            request_id=opened.request_id,
+            started_at=opened.opened_at,
+            first_run_id=opened.run_id,
+        )
+
+    def event(self, event_type: int) -> history.HistoryEvent:
+        """Return a new event of this instant, to be filled in and recorded."""
+        made = history.HistoryEvent(event_time=timestamp_of(self.now))
+        made.event_type = event_type  # type: ignore[assignment]  # enums travel as ints
+        return made
+
+    def record(self, fact: history.HistoryEvent | Private) -> int:
+        """Record what happened and fold it; return the event id (0: private, or buffered)."""
+        if isinstance(fact, Private):
+            self.runs[self._focus] = self._folds.on_private(self.state, fact)
+            self._note(_state_fact(fact))
+            return 0
+        task = self.execution.task
+        is_out = task is not None and task.is_started
+        if (is_out or self.is_holding) and self._folds.is_buffered(fact.event_type):
+            return self.record(EventBuffered(fact.SerializeToString()))
+        return self.record_numbered(fact)
+
+    def record_numbered(self, event: history.HistoryEvent) -> int:
+        """Record an event under the next event id, whatever is out."""
+        run = self.state
+        event.event_id = run.execution.next_event_id
+        event.task_id = event.event_id
+        body = event.SerializeToString()
+        batch_id = self._batches.setdefault(self._focus, event.event_id)
+        self.runs[self._focus] = self._folds.on_event(run, event, size=len(body), batch_id=batch_id)
+        at = event.event_time.seconds * 1_000_000_000 + event.event_time.nanos
+        self._note(HistoryFact(event.event_id, event.event_type, at, body))
+        return event.event_id
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Do all or nothing: an exception takes back what was recorded inside."""
+        assert not self.changes, "expected nothing recorded before"
+        runs, focus = dict(self.runs), self._focus
+        try:
+            yield
+        except BaseException:
+            self.runs, self._focus = runs, focus
+            self.changes, self._batches = {}, {}
+            self.effects, self.replies = [], []
+            self.is_holding = False
+            raise
+
+    def request(self, effect: Effect) -> None:
+        """Cause something outside the partition, once this turn is accepted."""
+        self.effects.append(effect)
+
+    def reply(self, outcome: str, body: ReplyBody = b"", *, run_id: str = "") -> None:
+        """Answer the ask: by name for the log, in bytes for the caller."""
+        self.replies.append(Reply(self.ask.command_id, outcome, run_id or self._focus, body))
+
+    def decision(self, rows: dict[bytes, bytes | None]) -> Decision:
+        """Close the turn."""
+        return Decision(list(self.changes.values()), self.effects, self.replies, rows)
+
+    def _note(self, fact: Fact) -> None:
+        change = self.changes.get(self._focus)
+        if change is None:
+            ask = self.ask
+            change = Change("workflow", ask.namespace.id, ask.workflow_id, self._focus, [])
+            self.changes[self._focus] = change
+        change.facts.append(fact)
+
+
+def _state_fact(fact: Private) -> StateFact:
+    return StateFact(type(fact).__name__, _encode(fact))

@@ -1,0 +1,87 @@
+"""The buffer: events that come while a workflow task is out get their ids when it is back.
+
+EventBuffered applies an event to the state at once (its activity is closed, its timer has fired);
+the flush only numbers it. Ends of activities go last (temporal-core 2.5).
+"""
+
+from msgspec.structs import replace
+
+from schemas import event_types as on
+from schemas.temporal import history
+from topology.turn import Turn
+from topology.workflow.facts import BufferedDropped, BufferFlushed, EventBuffered
+from topology.workflow.state import Attached, Run
+
+_LAST = {
+    on.ACTIVITY_TASK_COMPLETED: "activity_task_completed_event_attributes",
+    on.ACTIVITY_TASK_FAILED: "activity_task_failed_event_attributes",
+    on.ACTIVITY_TASK_TIMED_OUT: "activity_task_timed_out_event_attributes",
+    on.ACTIVITY_TASK_CANCELED: "activity_task_canceled_event_attributes",
+}
+"""The types that go last, and where their started event id stands."""
+
+
+def flush(turn: Turn) -> bool:
+    """Number the buffered events, in Temporal's order; tell whether there were any."""
+    waiting = turn.state.buffered
+    if not waiting:
+        return False
+    events = [history.HistoryEvent.FromString(each) for each in waiting]
+    turn.record(BufferFlushed(len(events)))
+    started: dict[int, int] = {}
+    for event in sorted(events, key=lambda each: each.event_type in _LAST):
+        if field := _LAST.get(event.event_type):
+            ended = getattr(event, field)
+            ended.started_event_id = started.get(ended.scheduled_event_id, ended.started_event_id)
+        event_id = turn.record_numbered(event)
+        if event.event_type == on.ACTIVITY_TASK_STARTED:
+            scheduled = event.activity_task_started_event_attributes.scheduled_event_id
+            started[scheduled] = event_id
+    return True
+
+
+def drop_fired(turn: Turn, timer_id: str) -> int:
+    """Take a buffered TimerFired back; return its started event id, 0 where there is none."""
+    for index, waiting in enumerate(turn.state.buffered):
+        event = history.HistoryEvent.FromString(waiting)
+        fired = event.timer_fired_event_attributes
+        if event.event_type == on.TIMER_FIRED and fired.timer_id == timer_id:
+            turn.record(BufferedDropped(index))
+            return fired.started_event_id
+    return 0
+
+
+def on_buffered(run: Run, fact: EventBuffered) -> Run:
+    """EventBuffered: it waits (its entity's fold has been applied already)."""
+    return _with_buffered(run, (*run.buffered, fact.event))
+
+
+def on_dropped(run: Run, fact: BufferedDropped) -> Run:
+    """BufferedDropped: it does not wait any more."""
+    left = run.buffered[: fact.index] + run.buffered[fact.index + 1 :]
+    return _with_buffered(run, left)
+
+
+def on_flushed(run: Run, fact: BufferFlushed) -> Run:
+    """BufferFlushed: the next events of buffered types were applied before."""
+    run = _with_buffered(run, ())
+    return replace(run, execution=replace(run.execution, flushing_count=fact.count))
+
+
+def on_numbered(run: Run, event: history.HistoryEvent) -> Run:
+    """An event that was applied when it was buffered now has its id."""
+    row = run.execution
+    attached = row.attached
+    if event.event_type == on.WORKFLOW_EXECUTION_OPTIONS_UPDATED:
+        given = event.workflow_execution_options_updated_event_attributes.attached_request_id
+        attached = tuple(
+            Attached(given, event.event_id) if each.request_id == given else each
+            for each in attached
+        )
+    row = replace(row, flushing_count=row.flushing_count - 1, attached=attached)
+    return replace(run, execution=row)
+
+
+def _with_buffered(run: Run, buffered: tuple[bytes, ...]) -> Run:
+    row = replace(run.execution, buffered_count=len(buffered))
+    return replace(run, execution=row, buffered=buffered)

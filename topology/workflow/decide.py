@@ -1,0 +1,67 @@
+"""COMMANDS and OWN_WORK: everything one may ask of a workflow, and the function that decides it.
+
+This file only points.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from schemas.errors import Stale
+from topology.own_work import HandBack, StartTask
+from topology.turn import Turn
+from topology.workflow import (
+    activity,
+    cancellation,
+    due,
+    execution,
+    signal,
+    start,
+    worker_commands,
+    workflow_task,
+)
+
+Decide = Callable[[Turn, Any], None]
+
+
+def _start_task(turn: Turn, ask: StartTask) -> None:
+    _focus(turn, ask)
+    if ask.kind == "workflow":
+        workflow_task.start(turn, ask)
+    else:
+        activity.start(turn, ask)
+
+
+def _hand_back(turn: Turn, ask: HandBack) -> None:
+    _focus(turn, ask)
+    if ask.kind == "workflow":
+        workflow_task.hand_back(turn, ask)
+    else:
+        activity.hand_back(turn, ask)
+
+
+def _focus(turn: Turn, ask: StartTask | HandBack) -> None:
+    if turn.focus(ask.run_id) is None:
+        raise Stale(f"expected run {ask.run_id}, found none")
+
+
+COMMANDS: Mapping[str, Decide] = {
+    "StartWorkflowExecution": start.start,
+    "SignalWithStartWorkflowExecution": start.signal_with_start,
+    "SignalWorkflowExecution": signal.send,
+    "RequestCancelWorkflowExecution": cancellation.request_cancel,
+    "TerminateWorkflowExecution": execution.terminate,
+    "RespondWorkflowTaskCompleted": worker_commands.complete,
+    "RespondWorkflowTaskFailed": worker_commands.fail,
+    "RespondActivityTaskCompleted": activity.complete,
+    "RespondActivityTaskFailed": activity.fail,
+    "RespondActivityTaskCanceled": activity.cancel,
+    "RecordActivityTaskHeartbeat": activity.heartbeat,
+    "RespondActivityTaskCompletedById": activity.complete_by_id,
+    "RespondActivityTaskFailedById": activity.fail_by_id,
+    "RespondActivityTaskCanceledById": activity.cancel_by_id,
+    "RecordActivityTaskHeartbeatById": activity.heartbeat_by_id,
+    "StartTask": _start_task,
+    "HandBack": _hand_back,
+    "FireDue": due.fire,
+    "QuarantineDue": due.quarantine,
+}

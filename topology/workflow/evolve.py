@@ -1,0 +1,149 @@
+"""EVENTS and PRIVATE: everything that can happen to a run, and the function that folds it.
+
+Folding is total: it never rejects, requests or reads a clock; a fact carries all it needs. Old
+meaning is kept by version (`FOLD_VERSION`), not edited. This file only points.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from schemas import event_types as on
+from schemas.temporal import history
+from topology.decision import HistoryFact, StateFact
+from topology.workflow import (
+    activity,
+    buffering,
+    cancellation,
+    execution,
+    facts,
+    signal,
+    timer,
+    workflow_task,
+)
+from topology.workflow.facts import EventBuffered, Private, RunOpened
+from topology.workflow.state import Run
+
+EventFold = Callable[[Run, history.HistoryEvent, int], Run]
+PrivateFold = Callable[[Run, Any], Run]
+
+EVENTS: Mapping[int, EventFold] = {
+    on.WORKFLOW_EXECUTION_STARTED: execution.on_started,
+    on.WORKFLOW_EXECUTION_COMPLETED: execution.on_closed,
+    on.WORKFLOW_EXECUTION_FAILED: execution.on_closed,
+    on.WORKFLOW_EXECUTION_TIMED_OUT: execution.on_closed,
+    on.WORKFLOW_EXECUTION_CANCELED: execution.on_closed,
+    on.WORKFLOW_EXECUTION_TERMINATED: execution.on_closed,
+    on.WORKFLOW_EXECUTION_OPTIONS_UPDATED: execution.on_options_updated,
+    on.WORKFLOW_EXECUTION_SIGNALED: signal.on_signaled,
+    on.WORKFLOW_EXECUTION_CANCEL_REQUESTED: cancellation.on_cancel_requested,
+    on.WORKFLOW_TASK_SCHEDULED: workflow_task.on_scheduled,
+    on.WORKFLOW_TASK_STARTED: workflow_task.on_started,
+    on.WORKFLOW_TASK_COMPLETED: workflow_task.on_completed,
+    on.WORKFLOW_TASK_TIMED_OUT: workflow_task.on_timed_out,
+    on.WORKFLOW_TASK_FAILED: workflow_task.on_failed,
+    on.ACTIVITY_TASK_SCHEDULED: activity.on_scheduled,
+    on.ACTIVITY_TASK_STARTED: activity.on_started_recorded,
+    on.ACTIVITY_TASK_COMPLETED: activity.on_closed,
+    on.ACTIVITY_TASK_FAILED: activity.on_closed,
+    on.ACTIVITY_TASK_TIMED_OUT: activity.on_closed,
+    on.ACTIVITY_TASK_CANCELED: activity.on_closed,
+    on.ACTIVITY_TASK_CANCEL_REQUESTED: activity.on_cancel_requested,
+    on.MARKER_RECORDED: execution.on_marker_recorded,
+    on.TIMER_STARTED: timer.on_started,
+    on.TIMER_FIRED: timer.on_closed,
+    on.TIMER_CANCELED: timer.on_closed,
+}
+
+PRIVATE: Mapping[type[Private], PrivateFold] = {
+    facts.EventBuffered: buffering.on_buffered,
+    facts.BufferFlushed: buffering.on_flushed,
+    facts.BufferedDropped: buffering.on_dropped,
+    facts.RequestTaken: signal.on_request_taken,
+    facts.WorkflowTaskScheduled: workflow_task.on_scheduled_transient,
+    facts.WorkflowTaskStarted: workflow_task.on_taken,
+    facts.WorkflowTaskDropped: workflow_task.on_dropped,
+    facts.WorkflowTaskHandedBack: workflow_task.on_handed_back,
+    facts.CompletionRefused: workflow_task.on_completion_refused,
+    facts.BackoffEnded: execution.on_backoff_ended,
+    facts.DueQuarantined: execution.on_due_quarantined,
+    facts.ActivityStarted: activity.on_attempt_started,
+    facts.ActivityHandedBack: activity.on_handed_back,
+    facts.ActivityHeartbeat: activity.on_heartbeat,
+    facts.ActivityRetried: activity.on_retried,
+    facts.ActivityOffered: activity.on_offered,
+}
+
+BUFFERED = frozenset(
+    {
+        on.WORKFLOW_EXECUTION_SIGNALED,
+        on.WORKFLOW_EXECUTION_CANCEL_REQUESTED,
+        on.WORKFLOW_EXECUTION_OPTIONS_UPDATED,
+        on.ACTIVITY_TASK_STARTED,
+        on.ACTIVITY_TASK_COMPLETED,
+        on.ACTIVITY_TASK_FAILED,
+        on.ACTIVITY_TASK_TIMED_OUT,
+        on.ACTIVITY_TASK_CANCELED,
+        on.TIMER_FIRED,
+    }
+)
+"""Events of these types get no id while a workflow task is out (temporal-core 2.5)."""
+
+
+def is_buffered(event_type: int) -> bool:
+    """Whether events of a type wait while a workflow task is out."""
+    return event_type in BUFFERED
+
+
+def on_event(run: Run, event: history.HistoryEvent, *, size: int, batch_id: int) -> Run:
+    """Fold a numbered public event of `size` bytes in the batch that begins at `batch_id`."""
+    if run.execution.flushing_count and event.event_type in BUFFERED:
+        run = buffering.on_numbered(run, event)
+    else:
+        run = EVENTS[event.event_type](run, event, batch_id)
+    row = run.execution
+    row = replace(
+        row,
+        next_event_id=event.event_id + 1,
+        last_batch_id=batch_id,
+        history_bytes=row.history_bytes + size,
+    )
+    return replace(run, execution=row)
+
+
+def on_private(run: Run | None, fact: Private) -> Run:
+    """Fold a private fact; only RunOpened has no run yet."""
+    if run is None:
+        assert isinstance(fact, RunOpened), f"expected RunOpened, found {fact}"
+        return execution.on_opened(fact)
+    if isinstance(fact, EventBuffered):  # applied now, numbered at the flush
+        event = history.HistoryEvent.FromString(fact.event)
+        run = EVENTS[event.event_type](run, event, 0)
+    return PRIVATE[type(fact)](run, fact)
+
+
+def fold(run: Run | None, recorded: list[HistoryFact | StateFact]) -> Run:
+    """Fold the facts of one run in one transition, as recovery does."""
+    batch_id = 0
+    for fact in recorded:
+        if isinstance(fact, StateFact):
+            run = on_private(run, _read_private(fact))
+            continue
+        assert run is not None, f"expected RunOpened first, found event {fact.event_id}"
+        batch_id = batch_id or fact.event_id
+        event = history.HistoryEvent.FromString(fact.body)
+        run = on_event(run, event, size=len(fact.body), batch_id=batch_id)
+    assert run is not None, "expected facts, found none"
+    return run
+
+
+def _read_private(fact: StateFact) -> Private:
+    return _decoders[fact.name](fact.body)
+
+
+_kinds: tuple[type[Private], ...] = (RunOpened, *PRIVATE)
+_decoders: dict[str, Callable[[bytes], Private]] = {
+    kind.__name__: msgspec.msgpack.Decoder(kind).decode for kind in _kinds
+}

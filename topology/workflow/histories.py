@@ -1,0 +1,147 @@
+"""A history as bytes: batches read from rows, pages cut at batch boundaries, poll answers built.
+
+Events are serialized once, when they are recorded; everything here concatenates those bytes.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from schemas import event_types as on
+from schemas.instants import duration_of, timestamp_of
+from schemas.temporal import enums, history, service
+from topology.decision import Rows
+from topology.tokens import PageToken, Token, pack
+from topology.workflow.keys import batch_key, batches_prefix
+from topology.workflow.state import Execution, Run
+
+PAGE_BATCHES_MAX = 256
+PAGE_BYTES_MAX = 3 * 1024 * 1024
+
+_NORMAL = enums.TaskQueueKind.TASK_QUEUE_KIND_NORMAL
+_HISTORY_FIELD = (
+    service.PollWorkflowTaskQueueResponse.DESCRIPTOR.fields_by_name["history"].number << 3 | 2
+)
+
+
+class Page(NamedTuple):
+    """Some batches of a history, as the bytes of a `History` message."""
+
+    events: bytes
+    next_event_id: int  # the first event behind the page
+    is_full: bool  # the page ended because of its size
+
+
+def history_bytes(events: Iterable[bytes]) -> bytes:
+    """Return serialized events as the bytes of a `History` message (field 1, repeated)."""
+    parts: list[bytes] = []
+    for body in events:
+        parts += (b"\x0a", varint(len(body)), body)
+    return b"".join(parts)
+
+
+def varint(number: int) -> bytes:
+    """Return a protobuf varint."""
+    if number < 0x80:
+        return bytes((number,))
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def batches(rows: Rows, run_id: str, first_event_id: int = 1) -> Iterator[tuple[int, bytes]]:
+    """Yield (first event id, bytes) of the batches from the one that begins at an event id on."""
+    prefix = batches_prefix(run_id)
+    for key, value in rows.scan(prefix, batch_key(run_id, first_event_id)):
+        yield int.from_bytes(key[len(prefix) :]), value
+
+
+def page(rows: Rows, row: Execution, first_event_id: int, *, size: int = PAGE_BATCHES_MAX) -> Page:
+    """Return the page of at most `size` batches that begins at an event id."""
+    parts: list[bytes] = []
+    total = 0
+    for first, batch in batches(rows, row.run_id, first_event_id):
+        if len(parts) == size or (parts and total + len(batch) > PAGE_BYTES_MAX):
+            return Page(b"".join(parts), first, is_full=True)
+        parts.append(batch)
+        total += len(batch)
+    return Page(b"".join(parts), row.next_event_id, is_full=len(parts) == size)
+
+
+def transient_events(row: Execution) -> bytes:
+    """Return the Scheduled (and Started) a transient task would have, as `History` bytes."""
+    task = row.task
+    if task is None or not task.is_transient or task.scheduled_event_id != row.next_event_id:
+        return b""
+    scheduled = history.HistoryEvent(
+        event_id=task.scheduled_event_id, event_time=timestamp_of(task.scheduled_at)
+    )
+    scheduled.event_type = on.WORKFLOW_TASK_SCHEDULED  # type: ignore[assignment]  # an int
+    given = scheduled.workflow_task_scheduled_event_attributes
+    given.task_queue.name = row.queue
+    given.task_queue.kind = _NORMAL
+    given.start_to_close_timeout.CopyFrom(duration_of(task.timeout))
+    given.attempt = task.attempt
+    events = [scheduled.SerializeToString()]
+    if task.is_started:
+        started = history.HistoryEvent(
+            event_id=task.started_event_id, event_time=timestamp_of(task.started_at)
+        )
+        started.event_type = on.WORKFLOW_TASK_STARTED  # type: ignore[assignment]  # an int
+        taken = started.workflow_task_started_event_attributes
+        taken.scheduled_event_id = task.scheduled_event_id
+        taken.identity = task.identity
+        taken.request_id = task.poll_id
+        taken.history_size_bytes = task.history_bytes
+        taken.suggest_continue_as_new = task.suggests_continue_as_new
+        events.append(started.SerializeToString())
+    return history_bytes(events)
+
+
+def workflow_task_answer(run: Run, rows: Rows) -> bytes:
+    """Return the PollWorkflowTaskQueueResponse of the run's started task."""
+    row = run.execution
+    task = row.task
+    assert task is not None, "expected a started workflow task"
+    found = page(rows, row, 1)
+    answer = service.PollWorkflowTaskQueueResponse(
+        task_token=pack(
+            Token(
+                namespace_id=row.namespace_id,
+                workflow_id=row.workflow_id,
+                run_id=row.run_id,
+                kind="workflow",
+                scheduled_event_id=task.scheduled_event_id,
+                attempt=task.attempt,
+                started_event_id=task.started_event_id,
+                stamp=task.stamp,
+            )
+        ),
+        previous_started_event_id=row.previous_started_event_id,
+        started_event_id=task.started_event_id,
+        attempt=task.attempt,
+        scheduled_time=timestamp_of(task.scheduled_at),
+        started_time=timestamp_of(task.started_at),
+    )
+    answer.workflow_execution.workflow_id = row.workflow_id
+    answer.workflow_execution.run_id = row.run_id
+    answer.workflow_type.name = row.workflow_type
+    answer.workflow_execution_task_queue.name = row.queue
+    answer.workflow_execution_task_queue.kind = _NORMAL
+    events = found.events
+    if found.next_event_id < row.next_event_id:
+        answer.next_page_token = pack(
+            PageToken(
+                namespace_id=row.namespace_id,
+                run_id=row.run_id,
+                next_event_id=found.next_event_id,
+                end_event_id=row.next_event_id,
+                transient=task.is_transient,
+            )
+        )
+    elif task.is_transient:
+        events += transient_events(row)
+    head = answer.SerializeToString()
+    return b"".join((head, varint(_HISTORY_FIELD), varint(len(events)), events))

@@ -1,0 +1,55 @@
+"""The keys of a run's rows (run ids are text of 36 characters).
+
+c <namespace id> / <workflow id>         the newest run of a workflow id
+r <run id> x                             the execution
+r <run id> a <scheduled event id>        an activity
+r <run id> t <timer id>                  a timer
+r <run id> b <index>                     a buffered event
+q <run id> <request id>                  a request id that was used
+h <run id> <first event id>              a batch of history: concatenated `History` bytes
+d <due at> <run id> <row>                what is due when; the value is empty
+"""
+
+_RUN_ID_BYTES = 36
+_DUE_AT = slice(1, 9)
+_DUE_RUN = slice(9, 9 + _RUN_ID_BYTES)
+
+
+def current_key(namespace_id: str, workflow_id: str) -> bytes:
+    """Return the key of the newest run of a workflow id."""
+    return f"c{namespace_id}/{workflow_id}".encode()
+
+
+def execution_key(run_id: str) -> bytes:
+    """Return the key of a run's execution row."""
+    return f"r{run_id}x".encode()
+
+
+def request_key(run_id: str, request_id: str) -> bytes:
+    """Return the key that remembers a request id."""
+    return f"q{run_id}{request_id}".encode()
+
+
+def batches_prefix(run_id: str) -> bytes:
+    """Return the prefix of a run's history batches."""
+    return f"h{run_id}".encode()
+
+
+def batch_key(run_id: str, first_event_id: int) -> bytes:
+    """Return the key of the history batch that begins at an event id."""
+    return f"h{run_id}".encode() + first_event_id.to_bytes(8)
+
+
+def due_key(due_at: int, run_id: str, row: bytes) -> bytes:
+    """Return the key that says when a row of a run is due."""
+    return b"d" + due_at.to_bytes(8) + run_id.encode() + row
+
+
+def due_of(key: bytes) -> tuple[int, str]:
+    """Return the instant and the run id of a due key."""
+    return int.from_bytes(key[_DUE_AT]), key[_DUE_RUN].decode()
+
+
+def run_prefix(run_id: str) -> bytes:
+    """Return the prefix of the rows of a run that are loaded together."""
+    return f"r{run_id}".encode()

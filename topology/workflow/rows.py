@@ -1,0 +1,133 @@
+"""The rows of a run: loading, and which rows a change of state writes. Keys: `keys.py`."""
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from schemas.rows import pack, unpacker
+from topology.decision import Fact, HistoryFact, Rows
+from topology.workflow import activity, due, timer
+from topology.workflow.histories import history_bytes
+from topology.workflow.keys import batch_key, due_key, execution_key, run_prefix
+from topology.workflow.state import Activity, Current, Execution, Run, Timer
+
+Written = dict[bytes, bytes | None]
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+unpack_current = unpacker(Current)
+_unpack_execution = unpacker(Execution)
+_unpack_activity = unpacker(Activity)
+_unpack_timer = unpacker(Timer)
+
+
+def load(rows: Rows, run_id: str) -> Run | None:
+    """Read a run from its rows."""
+    prefix = run_prefix(run_id)
+    execution = None
+    activities: dict[int, Activity] = {}
+    timers: dict[str, Timer] = {}
+    buffered: list[bytes] = []
+    at = len(prefix)
+    for key, value in rows.scan(prefix):
+        kind = key[at : at + 1]
+        if kind == b"x":
+            execution = _unpack_execution(value)
+        elif kind == b"a":
+            found = _unpack_activity(value)
+            activities[found.scheduled_event_id] = found
+        elif kind == b"t":
+            pending = _unpack_timer(value)
+            timers[pending.timer_id] = pending
+        else:
+            buffered.append(value)
+    if execution is None:
+        return None
+    return Run(execution, activities, timers, tuple(buffered))
+
+
+def changed_rows(before: Run | None, after: Run, recorded: Iterable[Fact]) -> Written:
+    """Return the rows to write when a run went from one state to another."""
+    written: Written = dict(after.fresh_rows)
+    run_id = after.execution.run_id
+    if before is None or before.execution is not after.execution:
+        written[execution_key(run_id)] = pack(after.execution)
+    _write_entities(written, before, after)
+    _write_due(written, before, after)
+    batch = [fact for fact in recorded if isinstance(fact, HistoryFact)]
+    if batch:
+        written[batch_key(run_id, batch[0].event_id)] = history_bytes(each.body for each in batch)
+    return written
+
+
+def without_fresh(run: Run) -> Run:
+    """Return a run whose fresh rows are written."""
+    return replace(run, fresh_rows=())
+
+
+def _write_entities(written: Written, before: Run | None, after: Run) -> None:
+    run = run_prefix(after.execution.run_id)
+    old = before or _NOTHING
+    if old.activities is not after.activities:
+        for event_id, (_, new) in _changes(old.activities, after.activities).items():
+            written[run + b"a" + event_id.to_bytes(8)] = pack(new) if new else None
+    if old.timers is not after.timers:
+        for timer_id, (_, pending) in _changes(old.timers, after.timers).items():
+            written[run + b"t" + timer_id.encode()] = pack(pending) if pending else None
+    if old.buffered is not after.buffered:
+        for index, event in enumerate(after.buffered):
+            if index >= len(old.buffered) or old.buffered[index] is not event:
+                written[run + b"b" + index.to_bytes(4)] = event
+        for index in range(len(after.buffered), len(old.buffered)):
+            written[run + b"b" + index.to_bytes(4)] = None
+
+
+def _write_due(written: Written, before: Run | None, after: Run) -> None:
+    was, now = _due_keys(before, after), _due_keys(after, before)
+    for key in was - now:
+        written[key] = None
+    for key in now - was:
+        written[key] = b""
+
+
+def _due_keys(run: Run | None, other: Run | None) -> set[bytes]:
+    """Return a run's due keys; where both states are armed, only of rows that differ."""
+    if run is None or not due.is_armed(run):
+        return set()
+    run_id = run.execution.run_id
+    twin = other if other is not None and due.is_armed(other) else _NOTHING
+    keys: set[bytes] = set()
+    if run.execution is not twin.execution and (at := due.execution_due_at(run.execution)):
+        keys.add(due_key(at, run_id, b"x"))
+    if run.activities is not twin.activities:
+        for event_id, each in run.activities.items():
+            if twin.activities.get(event_id) is not each and (at := activity.due_at(each)):
+                keys.add(due_key(at, run_id, b"a" + event_id.to_bytes(8)))
+    if run.timers is not twin.timers:
+        for timer_id, pending in run.timers.items():
+            if twin.timers.get(timer_id) is not pending:
+                keys.add(due_key(timer.due_at(pending), run_id, b"t" + timer_id.encode()))
+    return keys
+
+
+def _changes(old: Mapping[K, V], new: Mapping[K, V]) -> dict[K, tuple[V | None, V | None]]:
+    changed: dict[K, tuple[V | None, V | None]] = {
+        key: (old.get(key), value) for key, value in new.items() if old.get(key) is not value
+    }
+    changed.update({key: (value, None) for key, value in old.items() if key not in new})
+    return changed
+
+
+_NOTHING = Run(
+    Execution(
+        namespace_id="",
+        namespace="",
+        workflow_id="",
+        run_id="",
+        request_id="",
+        retention=0,
+        opened_at=0,
+    )
+)

@@ -1,0 +1,164 @@
+"""The state of one run: frozen rows. What Temporal calls "mutable state".
+
+A fold replaces what changed and shares the rest, so comparing two states by identity tells which
+rows to write (`rows.py`). Times are ns since 1970, spans ns, 0 means none.
+"""
+
+from typing import Literal
+
+import msgspec
+
+
+class WorkflowTask(msgspec.Struct, frozen=True, array_like=True):
+    """The one open workflow task of a run.
+
+    A transient one (attempt > 1) has no events in the history: its ids are those its Scheduled
+    and Started events will get when it completes.
+    """
+
+    scheduled_event_id: int
+    attempt: int
+    scheduled_at: int
+    first_scheduled_at: int  # of the whole heartbeat chain
+    timeout: int  # start to close
+    stamp: int
+    is_transient: bool
+    started_event_id: int = 0  # 0: not started
+    started_at: int = 0
+    poll_id: str = ""
+    identity: str = ""
+    history_bytes: int = 0  # at its start
+    suggests_continue_as_new: bool = False
+
+    @property
+    def is_started(self) -> bool:
+        """Whether a worker has it."""
+        return self.started_event_id != 0
+
+    @property
+    def times_out_at(self) -> int:
+        """When it times out; 0: not yet."""
+        return self.started_at + self.timeout if self.started_event_id else 0
+
+
+class Attached(msgspec.Struct, frozen=True, array_like=True):
+    """A request id that a later Start attached to the run, and the event that tells of it."""
+
+    request_id: str
+    event_id: int  # 0: still buffered
+
+
+class Execution(msgspec.Struct, frozen=True, array_like=True):
+    """The row of a run: who it is, how far it is, and its open workflow task."""
+
+    # who it is
+    namespace_id: str
+    namespace: str
+    workflow_id: str
+    run_id: str
+    request_id: str
+    retention: int
+    opened_at: int
+    # set by WorkflowExecutionStarted
+    first_run_id: str = ""
+    workflow_type: str = ""
+    queue: str = ""
+    attempt: int = 1
+    execution_timeout: int = 0
+    run_timeout: int = 0
+    task_timeout: int = 0
+    started_at: int = 0
+    execution_expires_at: int = 0
+    run_expires_at: int = 0
+    backoff_until: int = 0  # the first workflow task waits; 0: not (any more)
+    # how far it is
+    status: int = 1  # temporal.api.enums.v1.WorkflowExecutionStatus
+    closed_at: int = 0
+    next_event_id: int = 1
+    last_batch_id: int = 0  # first event id of the newest batch
+    history_bytes: int = 0
+    signal_count: int = 0
+    is_cancel_requested: bool = False
+    cancel_request_id: str = ""
+    quarantine: str = ""  # why its timers no longer fire (L13)
+    attached: tuple[Attached, ...] = ()  # request ids besides the start's
+    # workflow tasks
+    task: WorkflowTask | None = None
+    task_attempt: int = 1  # of the next one
+    task_stamp: int = 0  # of the newest one
+    previous_started_event_id: int = 0  # Started id of the newest completed one
+    is_closing: bool = False  # its completion was refused for unhandled events
+    # buffering
+    buffered_count: int = 0
+    flushing_count: int = 0  # so many next events were applied when they were buffered
+
+
+ActivityPhase = Literal["scheduled", "started", "backing_off"]
+
+
+class Activity(msgspec.Struct, frozen=True, array_like=True):
+    """A pending activity. Its input stays in its Scheduled event (batch `scheduled_batch_id`)."""
+
+    scheduled_event_id: int
+    scheduled_batch_id: int
+    activity_id: str
+    activity_type: str
+    queue: str
+    first_scheduled_at: int
+    schedule_to_close_timeout: int
+    schedule_to_start_timeout: int
+    start_to_close_timeout: int
+    heartbeat_timeout: int
+    # retry policy
+    initial_interval: int
+    backoff_coefficient: float
+    maximum_interval: int
+    maximum_attempts: int
+    non_retryable_types: tuple[str, ...] = ()
+    expires_at: int = 0  # first scheduled + schedule to close
+    # this attempt
+    phase: ActivityPhase = "scheduled"
+    attempt: int = 1
+    stamp: int = 0
+    scheduled_at: int = 0  # of this attempt: now, or the end of its backoff
+    started_at: int = 0
+    poll_id: str = ""
+    identity: str = ""
+    # what is known of it
+    heartbeat_at: int = 0
+    heartbeat_details: bytes = b""  # serialized Payloads
+    last_failure: bytes = b""  # serialized Failure
+    last_identity: str = ""
+    last_started_at: int = 0
+    last_completed_at: int = 0
+    retry_interval: int = 0
+    cancel_requested_event_id: int = 0
+    priority: int = 0
+
+
+class Timer(msgspec.Struct, frozen=True, array_like=True):
+    """A pending timer."""
+
+    timer_id: str
+    started_event_id: int
+    fires_at: int
+
+
+class Run(msgspec.Struct, frozen=True):
+    """All that is known of one run."""
+
+    execution: Execution
+    activities: dict[int, Activity] = {}  # by scheduled event id
+    timers: dict[str, Timer] = {}  # by timer id
+    buffered: tuple[bytes, ...] = ()  # serialized events without an id
+    fresh_rows: tuple[tuple[bytes, bytes], ...] = ()  # further rows to write, keys whole
+
+
+class Current(msgspec.Struct, frozen=True, array_like=True):
+    """The newest run of a workflow id."""
+
+    run_id: str
+    status: int
+    request_id: str  # of its start
+    started_at: int
+    first_run_id: str

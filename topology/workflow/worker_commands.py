@@ -1,0 +1,236 @@
+"""COMMANDS: what a worker may want when it completes a workflow task, in the worker's order.
+
+All or nothing: the first bad command drops what the completion did so far; the task fails with
+its cause and the worker is told (temporal-core 2.3). A close command must be the last one.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from schemas import event_types as on
+from schemas.errors import InvalidArgument
+from schemas.temporal import command, enums, failure, history, service
+from topology.turn import Turn
+from topology.workflow import (
+    activity,
+    buffering,
+    execution,
+    timer,
+    workflow_task,
+)
+from topology.workflow.bad_command import BadCommand
+
+_Type = enums.CommandType
+_Cause = enums.WorkflowTaskFailedCause
+
+_UNHANDLED = _Cause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
+
+
+# -- ask
+
+
+def complete(turn: Turn, request: service.RespondWorkflowTaskCompletedRequest) -> None:
+    """RespondWorkflowTaskCompleted: the worker's commands become events."""
+    task = workflow_task.named(turn, workflow_task.token_of(request.task_token))
+    _check_sequence(request)
+    try:
+        with turn.attempt():
+            _carry_out(turn, request)
+    except BadCommand as bad:
+        text = cause_text(bad)
+        if task.is_transient and bad.cause != _UNHANDLED:
+            raise InvalidArgument(text) from bad  # nothing is written; the task will time out
+        _refuse(turn, request, bad, text)
+        turn.reply(f"refused:{text}", InvalidArgument(text))
+        return
+    response = service.RespondWorkflowTaskCompletedResponse()
+    turn.reply("done", response.SerializeToString())
+
+
+def fail(turn: Turn, request: service.RespondWorkflowTaskFailedRequest) -> None:
+    """RespondWorkflowTaskFailed: the worker could not run the workflow's code."""
+    workflow_task.named(turn, workflow_task.token_of(request.task_token))
+    given = history.WorkflowTaskFailedEventAttributes(
+        cause=request.cause, identity=request.identity, binary_checksum=request.binary_checksum
+    )
+    if request.HasField("failure"):
+        given.failure.CopyFrom(request.failure)
+    if request.cause == _Cause.WORKFLOW_TASK_FAILED_CAUSE_GRPC_MESSAGE_TOO_LARGE:
+        workflow_task.record_failed(turn, given)
+        buffering.flush(turn)
+        execution.terminate_run(
+            turn, reason="GrpcMessageTooLarge", details=None, identity="history-service"
+        )
+    else:
+        workflow_task.fail(turn, given)
+    turn.reply("done", service.RespondWorkflowTaskFailedResponse().SerializeToString())
+
+
+def cause_text(bad: BadCommand) -> str:
+    """Return `<CauseInCamelCase>: detail`, the text SDKs match."""
+    name = _Cause.Name(bad.cause).removeprefix("WORKFLOW_TASK_FAILED_CAUSE_")  # type: ignore[arg-type]
+    camel = name.title().replace("_", "")
+    return f"{camel}: {bad.message}" if bad.message else camel
+
+
+def _check_sequence(request: service.RespondWorkflowTaskCompletedRequest) -> None:
+    """Refuse a batch that cannot be: unknown types, or something behind a close command."""
+    for index, each in enumerate(request.commands):
+        if each.command_type not in COMMANDS:
+            raise InvalidArgument(f"Unknown command type: {_type_name(each)}")
+        if each.command_type in _CLOSING and index != len(request.commands) - 1:
+            raise InvalidArgument(
+                f"invalid command sequence: [{', '.join(map(_type_name, request.commands))}], "
+                f"command {_type_name(each)} must be the last command."
+            )
+
+
+def _type_name(each: command.Command) -> str:
+    try:
+        name = _Type.Name(each.command_type)
+    except ValueError:
+        return str(each.command_type)
+    return name.removeprefix("COMMAND_TYPE_").title().replace("_", "")
+
+
+def _carry_out(turn: Turn, request: service.RespondWorkflowTaskCompletedRequest) -> None:
+    completed_id = workflow_task.record_completed(turn, request)
+    turn.is_holding = True
+    for each in request.commands:
+        if each.command_type in _CLOSING and turn.state.buffered:
+            raise BadCommand(_UNHANDLED)
+        COMMANDS[each.command_type](turn, each, completed_id)
+    turn.is_holding = False
+    if turn.execution.status != execution.RUNNING:
+        return
+    has_new_events = buffering.flush(turn)
+    if has_new_events or request.force_create_new_workflow_task:
+        workflow_task.schedule_if_idle(turn)
+
+
+def _refuse(
+    turn: Turn,
+    request: service.RespondWorkflowTaskCompletedRequest,
+    bad: BadCommand,
+    text: str,
+) -> None:
+    given = history.WorkflowTaskFailedEventAttributes(identity=request.identity)
+    given.cause = bad.cause  # type: ignore[assignment]  # enums travel as ints
+    given.failure.CopyFrom(
+        failure.Failure(message=text, server_failure_info=failure.ServerFailureInfo())
+    )
+    given.binary_checksum = request.binary_checksum
+    if not bad.terminates:
+        return workflow_task.fail(turn, given)
+    workflow_task.record_failed(turn, given)
+    buffering.flush(turn)
+    return execution.terminate_run(turn, reason=text, details=None, identity="history-service")
+
+
+# -- close commands
+
+
+def _complete_execution(turn: Turn, each: command.Command, completed_id: int) -> None:
+    wanted = each.complete_workflow_execution_command_attributes
+    event = _event(turn, each, on.WORKFLOW_EXECUTION_COMPLETED)
+    given = event.workflow_execution_completed_event_attributes
+    given.workflow_task_completed_event_id = completed_id
+    if wanted.HasField("result"):
+        given.result.CopyFrom(wanted.result)
+    turn.record(event)
+
+
+def _fail_execution(turn: Turn, each: command.Command, completed_id: int) -> None:
+    wanted = each.fail_workflow_execution_command_attributes
+    if not wanted.HasField("failure"):
+        raise BadCommand(
+            _Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_FAIL_WORKFLOW_EXECUTION_ATTRIBUTES,
+            "Failure is not set on FailWorkflowExecutionCommand.",
+        )
+    event = _event(turn, each, on.WORKFLOW_EXECUTION_FAILED)
+    given = event.workflow_execution_failed_event_attributes
+    given.workflow_task_completed_event_id = completed_id
+    given.failure.CopyFrom(wanted.failure)
+    given.retry_state = enums.RetryState.RETRY_STATE_RETRY_POLICY_NOT_SET
+    turn.record(event)
+
+
+def _cancel_execution(turn: Turn, each: command.Command, completed_id: int) -> None:
+    wanted = each.cancel_workflow_execution_command_attributes
+    event = _event(turn, each, on.WORKFLOW_EXECUTION_CANCELED)
+    given = event.workflow_execution_canceled_event_attributes
+    given.workflow_task_completed_event_id = completed_id
+    if wanted.HasField("details"):
+        given.details.CopyFrom(wanted.details)
+    turn.record(event)
+
+
+# -- the other commands
+
+
+def _schedule_activity(turn: Turn, each: command.Command, completed_id: int) -> None:
+    wanted = each.schedule_activity_task_command_attributes
+    activity.schedule(turn, wanted, each, completed_id)
+
+
+def _request_cancel_activity(turn: Turn, each: command.Command, completed_id: int) -> None:
+    wanted = each.request_cancel_activity_task_command_attributes
+    activity.request_cancel(turn, wanted, each, completed_id)
+
+
+def _start_timer(turn: Turn, each: command.Command, completed_id: int) -> None:
+    timer.start(turn, each.start_timer_command_attributes, each, completed_id)
+
+
+def _cancel_timer(turn: Turn, each: command.Command, completed_id: int) -> None:
+    timer.cancel(turn, each.cancel_timer_command_attributes, each, completed_id)
+
+
+def _record_marker(turn: Turn, each: command.Command, completed_id: int) -> None:
+    wanted = each.record_marker_command_attributes
+    if not wanted.marker_name:
+        raise BadCommand(
+            _Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_RECORD_MARKER_ATTRIBUTES,
+            "MarkerName is not set on RecordMarkerCommand.",
+        )
+    event = _event(turn, each, on.MARKER_RECORDED)
+    given = event.marker_recorded_event_attributes
+    given.marker_name = wanted.marker_name
+    for name, details in wanted.details.items():
+        given.details[name].CopyFrom(details)
+    if wanted.HasField("header"):
+        given.header.CopyFrom(wanted.header)
+    if wanted.HasField("failure"):
+        given.failure.CopyFrom(wanted.failure)
+    given.workflow_task_completed_event_id = completed_id
+    turn.record(event)
+
+
+def _event(turn: Turn, each: command.Command, event_type: int) -> history.HistoryEvent:
+    event = turn.event(event_type)
+    if each.HasField("user_metadata"):
+        event.user_metadata.CopyFrom(each.user_metadata)
+    return event
+
+
+Carry = Callable[[Turn, Any, int], None]
+
+COMMANDS: Mapping[int, Carry] = {
+    _Type.COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK: _schedule_activity,
+    _Type.COMMAND_TYPE_REQUEST_CANCEL_ACTIVITY_TASK: _request_cancel_activity,
+    _Type.COMMAND_TYPE_START_TIMER: _start_timer,
+    _Type.COMMAND_TYPE_CANCEL_TIMER: _cancel_timer,
+    _Type.COMMAND_TYPE_RECORD_MARKER: _record_marker,
+    _Type.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION: _complete_execution,
+    _Type.COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION: _fail_execution,
+    _Type.COMMAND_TYPE_CANCEL_WORKFLOW_EXECUTION: _cancel_execution,
+}
+
+_CLOSING = frozenset(
+    {
+        _Type.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION,
+        _Type.COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION,
+        _Type.COMMAND_TYPE_CANCEL_WORKFLOW_EXECUTION,
+        _Type.COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION,
+    }
+)
