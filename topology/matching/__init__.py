@@ -1,1 +1,1 @@
-"""topology/matching."""
+"""Task queues, pure: who is offered what next. Holds hints only; history decides (M1)."""

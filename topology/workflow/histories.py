@@ -63,6 +63,8 @@ def page(rows: Rows, row: Execution, first_event_id: int, *, size: int = PAGE_BA
     parts: list[bytes] = []
     total = 0
     for first, batch in batches(rows, row.run_id, first_event_id):
+        if first >= row.next_event_id:  # newer than the state that is shown
+            break
         if len(parts) == size or (parts and total + len(batch) > PAGE_BYTES_MAX):
             return Page(b"".join(parts), first, is_full=True)
         parts.append(batch)

@@ -46,7 +46,7 @@ def schedule_if_idle(turn: Turn) -> None:
         schedule(turn)
 
 
-def schedule(turn: Turn, *, first_scheduled_at: int = 0) -> None:
+def schedule(turn: Turn) -> None:
     """Schedule the next attempt and offer it; a first attempt is a public event."""
     row = turn.execution
     attempt = row.task_attempt
