@@ -1,0 +1,1 @@
+"""Tests of infra, in the same paths as the code."""
