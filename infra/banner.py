@@ -1,0 +1,30 @@
+"""What a started node says: where it listens, where its data is, what to try next."""
+
+from importlib.metadata import version
+
+from infra.folder import DataFolder
+from infra.settings import Settings
+
+
+def banner(settings: Settings, folder: DataFolder, address: str, *, kafka: str) -> str:
+    """Return the lines for stdout."""
+    where = "a temporary folder, removed at the end" if folder.is_temporary else str(folder.path)
+    lines = [
+        f"Millrace {version('millrace')}",
+        "",
+        f"  Temporal Server  {address}",
+        f"  Kafka            {kafka}{'' if settings.kafka.address else ' (embedded)'}",
+        f"  Data             {where}",
+    ]
+    if settings.metrics.port:
+        lines.append(
+            f"  Metrics          http://{settings.node.ip}:{settings.metrics.port}/metrics"
+        )
+    lines += [
+        "",
+        "Try next: point any Temporal SDK at it, for example in Python",
+        f'  client = await temporalio.client.Client.connect("{address}")',
+        "Ctrl-C stops it.",
+        "",
+    ]
+    return "\n".join(lines) + "\n"

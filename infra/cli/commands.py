@@ -1,0 +1,75 @@
+"""What `millrace` can be asked: the table of its commands, and what goes wrong as one sentence.
+
+`serve`, `tail` and others come later: a file beside this one and a row in the table.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Final
+
+from infra.cli import dev
+from infra.failures import CANNOT_START, FAILED, NodeFailure, StartFailure
+from infra.sources import SettingsError
+
+Run = Callable[[argparse.Namespace], int]
+
+EPILOG: Final = """\
+examples:
+  millrace dev                               a server in a temporary folder, on 127.0.0.1:7233
+  millrace dev --db-filename ./data          keeps its data in ./data
+  millrace dev --port 7300 -n orders         another port, and a namespace `orders`
+
+try next:
+  millrace dev --help                        every option
+  temporal workflow list                     Temporal's own tools talk to it, as do its SDKs
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="millrace",
+        description="A Temporal server as an event-sourced stream-processing system on Kafka.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"millrace {version('millrace')}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    dev.configure(_command(commands, "dev", dev.SUMMARY, dev.EPILOG))
+    server = _command(commands, "server", "Temporal's spelling of `dev`.", "")
+    inner = server.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    dev.configure(_command(inner, "start-dev", dev.SUMMARY, dev.EPILOG))
+    return top
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; return the exit code."""
+    try:
+        chosen = parser().parse_args(arguments)
+        command: Run = chosen.run
+        return command(chosen)
+    except (StartFailure, SettingsError) as failure:
+        sys.stderr.write(f"{failure}\n")
+        return CANNOT_START
+    except NodeFailure as failure:
+        sys.stderr.write(f"{failure}\n")
+        return FAILED
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    summary: str,
+    epilog: str,
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=summary,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )

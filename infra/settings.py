@@ -1,0 +1,102 @@
+"""All settings of a node in one frozen value: each package's own, nested under its name.
+
+A field has its unit in its name or its description, a default, and a description: a docstring
+below it or `msgspec.Meta`. Where values come from is `infra/sources.py`'s business.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from streams.frontend.settings import FrontendSettings
+from streams.tables import TableSettings
+
+LogLevel = Literal["debug", "info", "warn", "error", "never"]
+LogFormat = Literal["text", "json", "pretty"]
+
+
+class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Who this node is and where it listens."""
+
+    name: str = ""
+    """Name of the node in `owners`; empty: host name and process id."""
+    ip: str = "127.0.0.1"
+    """Address the gRPC port listens on."""
+    port: int = 7233
+    """gRPC port for SDKs and the CLI; 0: a free one."""
+    data_dir: Path | None = None
+    """Folder of everything that lasts; none: a temporary one, removed at the end."""
+    namespaces: tuple[str, ...] = ()
+    """Namespaces registered at start besides `default`."""
+    retention_days: int = 1
+    """How long closed workflows of namespaces registered at start are kept, days."""
+    start_timeout_s: float = 60.0
+    """Longest time from start to serving, seconds; then the process ends."""
+    stop_timeout_s: float = 30.0
+    """Longest time that a planned stop may take, seconds; then the process ends anyway."""
+
+
+class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The Kafka that carries the log."""
+
+    address: str = ""
+    """Bootstrap servers, host:port separated by commas; empty: the embedded broker."""
+    history_partitions: int = 4
+    """Partitions of the history topics, count; fixed when the topics are made."""
+    matching_partitions: int = 4
+    """Partitions of `tasks`, count; fixed when the topics are made."""
+    replication_factor: int = 1
+    """Copies of each partition of the topics that are made, count."""
+    session_timeout_s: float = 6.0
+    """Time until the group takes the partitions of a dead node away, seconds."""
+
+
+class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The embedded broker, a child process."""
+
+    durability: Literal["os", "fsync"] = "os"
+    """`os`: acknowledged after write(), flushed soon after; `fsync`: after the flush."""
+    segment_bytes: int = 16 << 20
+    """Size at which a log segment is closed, bytes."""
+    log_level: Literal["debug", "info", "warning"] = "warning"
+    """Least severe level that the broker logs."""
+    start_timeout_s: float = 30.0
+    """Longest time from its start to its address, seconds."""
+    stop_timeout_s: float = 10.0
+    """Longest time that its planned stop may take, seconds."""
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is logged, on stderr."""
+
+    level: LogLevel = "warn"
+    """Least severe level that is logged."""
+    format: LogFormat = "text"
+    """`text` or `pretty` for people, `json` for machines."""
+
+
+class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Metrics for Prometheus."""
+
+    port: int = 0
+    """Port of http://<ip>:<port>/metrics; 0: not served."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be set, package by package."""
+
+    node: NodeSettings = NodeSettings()
+    """Who this node is and where it listens."""
+    kafka: KafkaSettings = KafkaSettings()
+    """The Kafka that carries the log."""
+    broker: BrokerSettings = BrokerSettings()
+    """The embedded broker."""
+    frontend: FrontendSettings = FrontendSettings()
+    """The gRPC frontend."""
+    tables: TableSettings = TableSettings()
+    """The stores on disk."""
+    log: LogSettings = LogSettings()
+    """What is logged."""
+    metrics: MetricsSettings = MetricsSettings()
+    """Metrics for Prometheus."""
