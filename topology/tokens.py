@@ -26,6 +26,7 @@ class Token(msgspec.Struct, frozen=True, array_like=True):
     started_event_id: int  # of a workflow task; 0 for an activity
     stamp: int
     activity_id: str = ""
+    heartbeat_timeout: int = 0  # ns, of an activity; 0: none or unknown (T3)
 
 
 class PageToken(msgspec.Struct, frozen=True, array_like=True):

@@ -1,0 +1,205 @@
+"""Heartbeats on their way to an owner: gathered by partition, the newest of each activity (T3).
+
+A beat that comes while nothing is gathered goes out at the end of the turn; what comes in the 200
+ms behind it goes out together, sooner where a short heartbeat timeout asks for it or a MiB is
+reached. A beat whose outcome stays unknown is gathered again under its command id.
+This file does not decide what a heartbeat means.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from schemas.errors import NotTheOwner, OutcomeUnknown
+from streams.log.ports import Clock
+from streams.metrics import Count, Metrics
+
+GATHER_S = 0.2
+"""How long beats are gathered at most."""
+
+_TIMEOUT_SHARE = 20
+_MAX_BYTES = 1024 * 1024
+
+Answer = asyncio.Future[bytes]
+
+
+class Beat:
+    """The newest heartbeat of one activity, and the callers who wait for its answer."""
+
+    __slots__ = (
+        "activity",
+        "answers",
+        "attempts",
+        "command_id",
+        "heartbeat_timeout",
+        "method",
+        "namespace",
+        "request",
+        "workflow_id",
+    )
+
+    def __init__(  # noqa: PLR0913  what a beat is
+        self,
+        *,
+        command_id: bytes,
+        namespace: str,
+        workflow_id: str,
+        method: str,
+        request: bytes,
+        activity: str,
+        heartbeat_timeout: int,
+    ) -> None:
+        self.command_id = command_id
+        self.namespace = namespace
+        self.workflow_id = workflow_id
+        self.method = method
+        self.request = request
+        self.activity = activity
+        self.heartbeat_timeout = heartbeat_timeout  # ns; 0: not known
+        self.answers: list[Answer] = []
+        self.attempts = 0
+
+    def fields(self) -> dict[str, object]:
+        """Return the Avro fields of the beat."""
+        return {
+            "command_id": self.command_id,
+            "namespace": self.namespace,
+            "workflow_id": self.workflow_id,
+            "method": self.method,
+            "request": self.request,
+        }
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells beats of the same activity."""
+        return (self.namespace, self.workflow_id, self.activity)
+
+    @property
+    def patience_s(self) -> float:
+        """How long the beat may be held back."""
+        if not self.heartbeat_timeout:
+            return GATHER_S
+        return min(GATHER_S, self.heartbeat_timeout / 1e9 / _TIMEOUT_SHARE)
+
+
+Send = Callable[[int, list[Beat]], list[Answer]]
+"""Appends beats of a partition as one command; returns their parked answers or raises."""
+
+
+class _Gathered:
+    """The beats of one partition that wait to go out."""
+
+    __slots__ = ("beats", "due_at", "sent_at", "size_bytes", "timer")
+
+    def __init__(self) -> None:
+        self.beats: dict[tuple[str, str, str], Beat] = {}
+        self.size_bytes = 0
+        self.due_at = 0.0
+        self.sent_at = float("-inf")
+        self.timer: asyncio.Handle | None = None
+
+
+class Heartbeats:
+    """Gathers beats; one timer for each partition that has some."""
+
+    def __init__(
+        self, send: Send, *, clock: Clock, pause: Callable[[int], float], metrics: Metrics
+    ) -> None:
+        self._send = send
+        self._clock = clock
+        self._pause = pause
+        self._partitions: dict[int, _Gathered] = {}
+        self._beats: Count = metrics.count(
+            "millrace_streams_heartbeats_total", "Heartbeats taken from workers."
+        )
+        self._superseded: Count = metrics.count(
+            "millrace_streams_heartbeats_superseded_total",
+            "Heartbeats answered by a newer one of their activity.",
+        )
+
+    def add(self, partition: int, beat: Beat) -> Answer:
+        """Take a beat along; return the future of its answer."""
+        answer: Answer = asyncio.get_running_loop().create_future()
+        beat.answers.append(answer)
+        self._beats.value += 1
+        gathered = self._partitions.setdefault(partition, _Gathered())
+        older = gathered.beats.get(beat.key)
+        if older is not None:
+            self._superseded.value += 1
+            beat.answers.extend(older.answers)
+            gathered.size_bytes -= len(older.request)
+        self._gather(partition, gathered, beat)
+        return answer
+
+    def _gather(self, partition: int, gathered: _Gathered, beat: Beat) -> None:
+        gathered.beats[beat.key] = beat
+        gathered.size_bytes += len(beat.request)
+        now = self._clock.monotonic()
+        due_at = max(now, min(now + beat.patience_s, gathered.sent_at + GATHER_S))
+        if gathered.size_bytes >= _MAX_BYTES:
+            due_at = now
+        if gathered.timer is not None:
+            if due_at >= gathered.due_at:
+                return
+            gathered.timer.cancel()
+        gathered.due_at = due_at
+        loop = asyncio.get_running_loop()
+        if due_at <= now:
+            gathered.timer = loop.call_soon(self._go, partition, gathered)
+        else:
+            gathered.timer = loop.call_later(due_at - now, self._go, partition, gathered)
+
+    def _go(self, partition: int, gathered: _Gathered) -> None:
+        """Send what was gathered, as far as somebody still waits for it."""
+        beats = [beat for beat in gathered.beats.values() if _is_awaited(beat)]
+        gathered.beats = {}
+        gathered.size_bytes = 0
+        gathered.timer = None
+        if not beats:
+            return
+        gathered.sent_at = self._clock.monotonic()
+        try:
+            parked = self._send(partition, beats)
+        except NotTheOwner:
+            for beat in beats:
+                self._later(partition, beat)
+            return
+        for beat, answer in zip(beats, parked, strict=True):
+            answer.add_done_callback(partial(self._settle, partition, beat))
+
+    def _settle(self, partition: int, beat: Beat, done: Answer) -> None:
+        """Hand the answer to all who wait, or gather the beat again."""
+        if done.cancelled():
+            self._later(partition, beat)
+            return
+        error = done.exception()
+        if isinstance(error, NotTheOwner | OutcomeUnknown):
+            self._later(partition, beat)
+            return
+        for answer in beat.answers:
+            if answer.done():
+                continue
+            if error is None:
+                answer.set_result(done.result())
+            else:
+                answer.set_exception(error)
+
+    def _later(self, partition: int, beat: Beat) -> None:
+        pause_s = self._pause(beat.attempts)
+        beat.attempts += 1
+        asyncio.get_running_loop().call_later(pause_s, self._again, partition, beat)
+
+    def _again(self, partition: int, beat: Beat) -> None:
+        """Gather a beat again, unless its callers are gone or a newer one has come."""
+        if not _is_awaited(beat):
+            return
+        gathered = self._partitions.setdefault(partition, _Gathered())
+        newer = gathered.beats.get(beat.key)
+        if newer is None:
+            self._gather(partition, gathered, beat)
+        else:
+            newer.answers.extend(beat.answers)
+
+
+def _is_awaited(beat: Beat) -> bool:
+    return any(not answer.done() for answer in beat.answers)

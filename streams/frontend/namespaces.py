@@ -1,0 +1,148 @@
+"""RegisterNamespace, DescribeNamespace, ListNamespaces; and which namespace a request is in.
+
+Every answer and refusal here that rests on a namespace record comes after the topic was read to
+its end (N1). Whether a registration is accepted is decided by topology/namespace.
+"""
+
+import asyncio
+from typing import Any
+
+from schemas.errors import FailedPrecondition, InvalidArgument, NamespaceNotFound
+from schemas.instants import HOUR, duration_of, span_of
+from schemas.temporal import enums, errordetails, service
+from streams.frontend.services import Services
+from streams.frontend.transport import Call
+from streams.frontend.validation import BLOB_BYTES, check_length, duration_fault, parse
+from topology.decision import Namespace
+
+_MIN_RETENTION = HOUR
+_PAGE = 100
+_LONGEST_LOOK_S = 0.1
+_State = enums.NamespaceState
+_REGISTERED = _State.NAMESPACE_STATE_REGISTERED
+_OPEN = (_REGISTERED, _State.NAMESPACE_STATE_DEPRECATED)
+_NAMES = {
+    int(_State.NAMESPACE_STATE_UNSPECIFIED): "Unspecified",
+    int(_State.NAMESPACE_STATE_REGISTERED): "Registered",
+    int(_State.NAMESPACE_STATE_DEPRECATED): "Deprecated",
+    int(_State.NAMESPACE_STATE_DELETED): "Deleted",
+}
+
+
+async def namespace_of(services: Services, name: str, *, is_starting: bool = False) -> Namespace:
+    """Return the namespace of a request; a start needs one that takes new workflows."""
+    if not name:
+        raise InvalidArgument("Namespace is empty.")
+    found = services.namespaces.by_name(name)
+    if found is None:
+        check_length("Namespace", name)
+        await services.namespaces.read_to_end()
+        found = services.namespaces.by_name(name)
+        if found is None:
+            raise NamespaceNotFound(name)
+    if found.state != _REGISTERED:
+        _check_state(found, (_REGISTERED,) if is_starting else _OPEN)
+    return found
+
+
+def _check_state(found: Namespace, allowed: tuple[int, ...]) -> None:
+    if found.state in allowed:
+        return
+    detail = errordetails.NamespaceInvalidStateFailure(namespace=found.name)
+    detail.state = found.state  # type: ignore[assignment]  # enums travel as ints
+    detail.allowed_states.extend(allowed)  # type: ignore[arg-type]  # the same
+    must = " or ".join(_NAMES[each] for each in allowed)
+    raise FailedPrecondition(
+        f"Namespace has invalid state: {_NAMES.get(found.state)}. Must be {must}.", detail
+    )
+
+
+async def register(services: Services, call: Call) -> bytes:
+    """RegisterNamespace: answered once everybody who reads to the end sees it."""
+    request = parse(service.RegisterNamespaceRequest, call.request)
+    name = request.namespace
+    if not name:
+        raise InvalidArgument("Namespace not set on request.")
+    check_length("Namespace", name)
+    if request.is_global_namespace:
+        raise InvalidArgument("Cannot register global namespace when not enabled")
+    retention = request.workflow_execution_retention_period
+    if duration_fault(retention) or span_of(retention) < _MIN_RETENTION:
+        raise InvalidArgument("A valid retention period is not set on request.")
+    asked = Namespace(id="", name=name, state=int(_REGISTERED), retention=span_of(retention))
+    answer = await services.gateway.ask(
+        asked, name, "RegisterNamespace", call.request, timeout_s=services.time_left(call)
+    )
+    await _until_projected(services, name)
+    return answer
+
+
+async def _until_projected(services: Services, name: str) -> None:
+    """Wait until `namespaces` holds a name; the caller's deadline ends it."""
+    pause_s = 0.001
+    await services.namespaces.read_to_end()
+    while services.namespaces.by_name(name) is None:
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 2, _LONGEST_LOOK_S)
+        await services.namespaces.read_to_end()
+
+
+async def describe(services: Services, call: Call) -> bytes:
+    """DescribeNamespace, by name or by id."""
+    request = parse(service.DescribeNamespaceRequest, call.request)
+    if not request.namespace and not request.id:
+        raise InvalidArgument("Namespace not set on request.")
+    if request.namespace and request.id:
+        raise InvalidArgument(
+            "GetNamespace operation failed. Both ID and Name specified in request."
+        )
+    await services.namespaces.read_to_end()
+    for record in services.namespaces.records():
+        if record["name"] == request.namespace or record["id"] == request.id:
+            return bytes(_described(services, record).SerializeToString())
+    raise NamespaceNotFound(request.namespace or request.id)
+
+
+async def list_all(services: Services, call: Call) -> bytes:
+    """ListNamespaces: pages in the order of their ids; the token is the last id shown."""
+    request = parse(service.ListNamespacesRequest, call.request)
+    await services.namespaces.read_to_end()
+    is_showing_deleted = request.namespace_filter.include_deleted
+    after = request.next_page_token.decode(errors="replace")
+    rows: list[Any] = sorted(services.namespaces.records(), key=lambda row: str(row["id"]))
+    shown = [
+        row
+        for row in rows
+        if row["id"] > after
+        and (is_showing_deleted or row["state"] != _State.NAMESPACE_STATE_DELETED)
+    ]
+    size = request.page_size if request.page_size > 0 else _PAGE
+    response = service.ListNamespacesResponse()
+    response.namespaces.extend(_described(services, row) for row in shown[:size])
+    if len(shown) > size:
+        response.next_page_token = str(shown[size - 1]["id"]).encode()
+    return response.SerializeToString()
+
+
+def _described(services: Services, record: Any) -> service.DescribeNamespaceResponse:
+    """Return what there is to say of a namespace; a capability is true once it is built."""
+    response = service.DescribeNamespaceResponse()
+    about = response.namespace_info
+    about.id = record["id"]
+    about.name = record["name"]
+    about.state = record["state"]
+    about.description = record["description"]
+    about.owner_email = record["owner_email"]
+    about.data.update(record["custom_data"])
+    about.capabilities.SetInParent()
+    about.limits.blob_size_limit_error = BLOB_BYTES
+    about.limits.memo_size_limit_error = BLOB_BYTES
+    config = response.config
+    config.workflow_execution_retention_ttl.CopyFrom(duration_of(record["retention"]))
+    disabled = enums.ArchivalState.ARCHIVAL_STATE_DISABLED
+    config.history_archival_state = disabled
+    config.visibility_archival_state = disabled
+    cluster = services.settings.cluster_name
+    response.replication_config.active_cluster_name = cluster
+    response.replication_config.clusters.add(cluster_name=cluster)
+    return response

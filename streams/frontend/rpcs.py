@@ -1,0 +1,39 @@
+"""Every RPC that is served, and its one function. What is not here stands in `unsupported.py`."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from streams.frontend import history, namespaces, system, tasks, workflow
+from streams.frontend.services import Services
+from streams.frontend.transport import Call
+
+Function = Callable[[Services, Call], Awaitable[bytes]]
+
+WORKFLOW_SERVICE: Final[dict[str, Function]] = {
+    "GetSystemInfo": system.system_info,
+    "GetClusterInfo": system.cluster_info,
+    "RegisterNamespace": namespaces.register,
+    "DescribeNamespace": namespaces.describe,
+    "ListNamespaces": namespaces.list_all,
+    "StartWorkflowExecution": workflow.start,
+    "SignalWorkflowExecution": workflow.signal,
+    "SignalWithStartWorkflowExecution": workflow.signal_with_start,
+    "RequestCancelWorkflowExecution": workflow.request_cancel,
+    "TerminateWorkflowExecution": workflow.terminate,
+    "DescribeWorkflowExecution": workflow.describe,
+    "GetWorkflowExecutionHistory": history.page,
+    "GetWorkflowExecutionHistoryReverse": history.page_reverse,
+    "PollWorkflowTaskQueue": tasks.poll_workflow_task,
+    "RespondWorkflowTaskCompleted": tasks.complete_workflow_task,
+    "RespondWorkflowTaskFailed": tasks.fail_workflow_task,
+    "RespondQueryTaskCompleted": tasks.answer_query,
+    "PollActivityTaskQueue": tasks.poll_activity_task,
+    "RespondActivityTaskCompleted": tasks.complete_activity_task,
+    "RespondActivityTaskFailed": tasks.fail_activity_task,
+    "RespondActivityTaskCanceled": tasks.cancel_activity_task,
+    "RecordActivityTaskHeartbeat": tasks.heartbeat,
+    "RespondActivityTaskCompletedById": tasks.complete_activity_by_id,
+    "RespondActivityTaskFailedById": tasks.fail_activity_by_id,
+    "RespondActivityTaskCanceledById": tasks.cancel_activity_by_id,
+    "RecordActivityTaskHeartbeatById": tasks.heartbeat_by_id,
+}

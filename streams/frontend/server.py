@@ -1,0 +1,88 @@
+"""The frontend as a whole: its table of methods on a transport, its door, its planned stop.
+
+Order of a planned stop (C7): health says NOT_SERVING and new calls are refused; waits end with
+empty answers; what is inside ends; then the transport stops. The engine must outlive it.
+"""
+
+import structlog
+
+from schemas.temporal import operator_service, workflow_service
+from streams.frontend import reflection
+from streams.frontend.health import Health
+from streams.frontend.interceptors import Door, guarded, unserved
+from streams.frontend.rpcs import WORKFLOW_SERVICE
+from streams.frontend.services import Services
+from streams.frontend.transport import Method, Table, TransportOf, Unary
+from streams.metrics import Metrics
+
+_log = structlog.get_logger()
+
+_WORKFLOW = workflow_service.DESCRIPTOR.services_by_name["WorkflowService"]
+_OPERATOR = operator_service.DESCRIPTOR.services_by_name["OperatorService"]
+_HEALTH = "grpc.health.v1.Health"
+_GRACE_S = 1.0
+
+
+class Frontend:
+    """Serves the RPCs of the two services, health and reflection."""
+
+    def __init__(self, services: Services, transport: TransportOf, metrics: Metrics) -> None:
+        self._services = services
+        self._door = Door()
+        names = (_WORKFLOW.full_name, _OPERATOR.full_name)
+        self._health = Health(names)
+        shown = (*names, _HEALTH, *reflection.NAMES)
+        table = {
+            **rpc_table(services, self._door, metrics),
+            **self._health.methods(),
+            **reflection.Reflection(shown).methods(),
+        }
+        self._transport = transport(table)
+        metrics.gauge(
+            "millrace_streams_open_calls", "Calls inside.", lambda: {(): self._door.inside}
+        )
+        metrics.gauge(
+            "millrace_streams_waiters",
+            "Long polls that wait, by kind.",
+            lambda: {(kind,): count for kind, count in services.waiters.counts().items()},
+            labels=("kind",),
+        )
+
+    @property
+    def address(self) -> str:
+        """`host:port` it listens on, once started."""
+        return self._transport.address
+
+    async def start(self) -> None:
+        """Listen; calls are refused until `open`. Raises AddressUnusable."""
+        await self._transport.start()
+
+    def open(self) -> None:
+        """Let calls in: everything behind is ready."""
+        self._door.open()
+        self._health.set_serving(is_serving=True)
+
+    async def stop(self) -> None:
+        """Stop as planned (C7); nothing that is inside is lost without need."""
+        self._door.close()
+        self._health.set_serving(is_serving=False)
+        self._services.waiters.end_all()
+        timeout_s = self._services.settings.drain_timeout_s
+        if not await self._door.emptied(timeout_s=timeout_s):
+            _log.warning("calls_cut_off", count=self._door.inside, after_s=timeout_s)
+        await self._transport.stop(grace_s=_GRACE_S)
+
+
+def rpc_table(services: Services, door: Door, metrics: Metrics) -> Table:
+    """Return the handler of every RPC of both services: served, or refused by name."""
+    table: dict[str, Method] = {}
+    for service in (_WORKFLOW, _OPERATOR):
+        for method in service.methods:
+            function = WORKFLOW_SERVICE.get(method.name)
+            handler = (
+                unserved(method.name)
+                if function is None
+                else guarded(method.name, function, services, door, metrics)
+            )
+            table[f"/{service.full_name}/{method.name}"] = Unary(handler)
+    return table

@@ -1,0 +1,132 @@
+"""What the frontend's functions need from the rest of the process. Protocols, and their bundle."""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from google.protobuf.message import Message
+
+from streams.calls.waiters import Waiters
+from streams.frontend.settings import FrontendSettings
+from streams.frontend.transport import Call
+from streams.log.ports import Clock, Random
+from topology.decision import Namespace
+from topology.effects import TaskKind
+
+
+class Namespaces(Protocol):
+    """The namespaces, folded from their topic (N1)."""
+
+    def by_name(self, name: str) -> Namespace | None:
+        """Return a namespace by its name."""
+        ...
+
+    def by_id(self, id: str) -> Namespace | None:  # noqa: A002  Temporal's word
+        """Return a namespace by its id."""
+        ...
+
+    def records(self) -> Sequence[dict[str, object]]:
+        """Return the Avro fields of all namespaces."""
+        ...
+
+    async def read_to_end(self) -> None:
+        """Fold what the topic holds by now."""
+        ...
+
+
+class Gateway(Protocol):
+    """The way to the owner of a workflow id."""
+
+    async def ask(
+        self,
+        namespace: Namespace,
+        workflow_id: str,
+        method: str,
+        request: bytes,
+        *,
+        timeout_s: float,
+    ) -> bytes:
+        """Have a command decided; return its answer."""
+        ...
+
+    async def beat(  # noqa: PLR0913  one beat is named by all of these
+        self,
+        namespace: Namespace,
+        workflow_id: str,
+        method: str,
+        request: bytes,
+        *,
+        activity: str,
+        heartbeat_timeout: int,
+        timeout_s: float,
+    ) -> bytes:
+        """Have a heartbeat decided, together with others (T3); return its answer."""
+        ...
+
+    async def read(
+        self,
+        namespace: Namespace,
+        workflow_id: str,
+        method: str,
+        request: Message,
+        *,
+        timeout_s: float,
+    ) -> bytes:
+        """Read accepted state (R1)."""
+        ...
+
+
+class History(Protocol):
+    """The history partitions of this node."""
+
+    @property
+    def partitions(self) -> int:
+        """How many history partitions there are, on all nodes."""
+        ...
+
+    def watch(self, partition: int, run_id: str) -> asyncio.Future[None]:
+        """Return a future resolved at the next accepted transition that touches a run."""
+        ...
+
+
+class Matching(Protocol):
+    """The task queues."""
+
+    async def poll(
+        self,
+        namespace: Namespace,
+        queue: str,
+        kind: TaskKind,
+        *,
+        poll_id: str,
+        identity: str,
+        timeout_s: float,
+    ) -> bytes:
+        """Wait for a task; return the poll answer, or nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything a function of the frontend may use."""
+
+    namespaces: Namespaces
+    gateway: Gateway
+    history: History
+    matching: Matching
+    clock: Clock
+    random: Random
+    waiters: Waiters
+    settings: FrontendSettings
+
+    def time_left(self, call: Call) -> float:
+        """Return the seconds a call may still take."""
+        if call.deadline is None:
+            return self.settings.call_timeout_s
+        return call.deadline - self.clock.monotonic()
+
+    def new_id(self) -> str:
+        """Return a new UUID."""
+        return str(uuid.UUID(bytes=self.random.bytes(16), version=4))

@@ -1,0 +1,287 @@
+"""The worker's side: polls for tasks, and what workers answer.
+
+A task token names the workflow id whose owner decides; whether the token is still good is decided
+there. Polls wait in matching.
+"""
+
+from typing import Protocol
+
+from schemas.errors import InvalidArgument, NotFound
+from schemas.temporal import service
+from streams.frontend.namespaces import namespace_of
+from streams.frontend.oversize import (
+    fitting_cancellation,
+    fitting_completion,
+    fitting_failure,
+    fitting_heartbeat,
+    fitting_task_failure,
+)
+from streams.frontend.services import Services
+from streams.frontend.transport import Call
+from streams.frontend.validation import (
+    check_length,
+    check_long_poll,
+    check_run_id,
+    check_task_queue,
+    parse,
+)
+from topology.decision import Namespace
+from topology.effects import TaskKind
+from topology.tokens import Token, unpack
+
+_EMPTY = b""
+
+
+class TokenRequest(Protocol):
+    """A request that names its task by a token."""
+
+    @property
+    def namespace(self) -> str:
+        """Namespace name; empty: the token's."""
+        ...
+
+    @property
+    def task_token(self) -> bytes:
+        """The token of a poll answer."""
+        ...
+
+
+async def poll_workflow_task(services: Services, call: Call) -> bytes:
+    """PollWorkflowTaskQueue."""
+    return await _poll(
+        services, call, parse(service.PollWorkflowTaskQueueRequest, call.request), "workflow"
+    )
+
+
+async def poll_activity_task(services: Services, call: Call) -> bytes:
+    """PollActivityTaskQueue."""
+    return await _poll(
+        services, call, parse(service.PollActivityTaskQueueRequest, call.request), "activity"
+    )
+
+
+async def _poll(
+    services: Services,
+    call: Call,
+    request: service.PollWorkflowTaskQueueRequest | service.PollActivityTaskQueueRequest,
+    kind: TaskKind,
+) -> bytes:
+    namespace = await namespace_of(services, request.namespace)
+    time_left_s = check_long_poll(None if call.deadline is None else services.time_left(call))
+    check_length("Identity", request.identity)
+    check_task_queue(request.task_queue)
+    with services.waiters.waiting(f"{kind}_task_poll", namespace.name):
+        return await services.matching.poll(
+            namespace,
+            request.task_queue.name,
+            kind,
+            poll_id=services.new_id(),
+            identity=request.identity,
+            timeout_s=min(time_left_s, services.settings.task_poll_s),
+        )
+    return _EMPTY  # a planned stop ended the wait (C7)
+
+
+async def complete_workflow_task(services: Services, call: Call) -> bytes:
+    """RespondWorkflowTaskCompleted."""
+    request = parse(service.RespondWorkflowTaskCompletedRequest, call.request)
+    namespace, token = await _named(services, request)
+    check_length("Identity", request.identity)
+    return await _ask(
+        services, call, namespace, token.workflow_id, "RespondWorkflowTaskCompleted", call.request
+    )
+
+
+async def fail_workflow_task(services: Services, call: Call) -> bytes:
+    """RespondWorkflowTaskFailed."""
+    request = parse(service.RespondWorkflowTaskFailedRequest, call.request)
+    namespace, token = await _named(services, request)
+    check_length("Identity", request.identity)
+    packed = fitting_task_failure(request, call.request)
+    return await _ask(
+        services, call, namespace, token.workflow_id, "RespondWorkflowTaskFailed", packed
+    )
+
+
+async def complete_activity_task(services: Services, call: Call) -> bytes:
+    """RespondActivityTaskCompleted."""
+    request = parse(service.RespondActivityTaskCompletedRequest, call.request)
+    namespace, token = await _named(services, request)
+    check_length("Identity", request.identity)
+    method, packed = fitting_completion(request, call.request)
+    return await _ask(services, call, namespace, token.workflow_id, method, packed)
+
+
+async def fail_activity_task(services: Services, call: Call) -> bytes:
+    """RespondActivityTaskFailed."""
+    request = parse(service.RespondActivityTaskFailedRequest, call.request)
+    namespace, token = await _named(services, request)
+    check_length("Identity", request.identity)
+    packed, failures = fitting_failure(request, call.request)
+    answer = await _ask(
+        services, call, namespace, token.workflow_id, "RespondActivityTaskFailed", packed
+    )
+    if not failures:
+        return answer
+    response = service.RespondActivityTaskFailedResponse.FromString(answer)
+    response.failures.extend(failures)
+    return response.SerializeToString()
+
+
+async def cancel_activity_task(services: Services, call: Call) -> bytes:
+    """RespondActivityTaskCanceled."""
+    request = parse(service.RespondActivityTaskCanceledRequest, call.request)
+    namespace, token = await _named(services, request)
+    check_length("Identity", request.identity)
+    method, packed = fitting_cancellation(request, call.request)
+    return await _ask(services, call, namespace, token.workflow_id, method, packed)
+
+
+async def heartbeat(services: Services, call: Call) -> bytes:
+    """RecordActivityTaskHeartbeat; details that are too large fail the activity."""
+    request = parse(service.RecordActivityTaskHeartbeatRequest, call.request)
+    namespace, token = await _named(services, request)
+    failed = fitting_heartbeat(request, call.request)
+    if failed is not None:
+        method = "RespondActivityTaskFailed"
+        await _ask(services, call, namespace, token.workflow_id, method, failed)
+        answer = service.RecordActivityTaskHeartbeatResponse(cancel_requested=True)
+        return answer.SerializeToString()
+    return await services.gateway.beat(
+        namespace,
+        token.workflow_id,
+        "RecordActivityTaskHeartbeat",
+        call.request,
+        activity=f"{token.run_id}/{token.scheduled_event_id}/{token.attempt}/{token.stamp}",
+        heartbeat_timeout=token.heartbeat_timeout,
+        timeout_s=services.time_left(call),
+    )
+
+
+async def answer_query(services: Services, call: Call) -> bytes:
+    """RespondQueryTaskCompleted: no query is handed out yet, so no token names one."""
+    request = parse(service.RespondQueryTaskCompletedRequest, call.request)
+    await _named(services, request)
+    raise NotFound("query task not found, or already expired")
+
+
+async def complete_activity_by_id(services: Services, call: Call) -> bytes:
+    """RespondActivityTaskCompletedById."""
+    request = parse(service.RespondActivityTaskCompletedByIdRequest, call.request)
+    namespace = await _activity_of(services, request)
+    check_length("Identity", request.identity)
+    method, packed = fitting_completion(request, call.request)
+    return await _ask(services, call, namespace, request.workflow_id, method, packed)
+
+
+async def fail_activity_by_id(services: Services, call: Call) -> bytes:
+    """RespondActivityTaskFailedById."""
+    request = parse(service.RespondActivityTaskFailedByIdRequest, call.request)
+    namespace = await _activity_of(services, request)
+    check_length("Identity", request.identity)
+    packed, failures = fitting_failure(request, call.request)
+    method = "RespondActivityTaskFailedById"
+    answer = await _ask(services, call, namespace, request.workflow_id, method, packed)
+    if not failures:
+        return answer
+    response = service.RespondActivityTaskFailedByIdResponse.FromString(answer)
+    response.failures.extend(failures)
+    return response.SerializeToString()
+
+
+async def cancel_activity_by_id(services: Services, call: Call) -> bytes:
+    """RespondActivityTaskCanceledById."""
+    request = parse(service.RespondActivityTaskCanceledByIdRequest, call.request)
+    namespace = await _activity_of(services, request)
+    check_length("Identity", request.identity)
+    method, packed = fitting_cancellation(request, call.request)
+    return await _ask(services, call, namespace, request.workflow_id, method, packed)
+
+
+async def heartbeat_by_id(services: Services, call: Call) -> bytes:
+    """RecordActivityTaskHeartbeatById; details that are too large fail the activity."""
+    request = parse(service.RecordActivityTaskHeartbeatByIdRequest, call.request)
+    namespace = await _activity_of(services, request)
+    failed = fitting_heartbeat(request, call.request)
+    if failed is not None:
+        method = "RespondActivityTaskFailedById"
+        await _ask(services, call, namespace, request.workflow_id, method, failed)
+        answer = service.RecordActivityTaskHeartbeatByIdResponse(cancel_requested=True)
+        return answer.SerializeToString()
+    return await services.gateway.beat(
+        namespace,
+        request.workflow_id,
+        "RecordActivityTaskHeartbeatById",
+        call.request,
+        activity=f"{request.run_id}/{request.activity_id}",
+        heartbeat_timeout=0,
+        timeout_s=services.time_left(call),
+    )
+
+
+class ActivityRequest(Protocol):
+    """A request that names an activity by ids."""
+
+    @property
+    def namespace(self) -> str:
+        """Namespace name."""
+        ...
+
+    @property
+    def workflow_id(self) -> str:
+        """Workflow id; empty: a standalone activity."""
+        ...
+
+    @property
+    def run_id(self) -> str:
+        """Run id; empty: the current run."""
+        ...
+
+    @property
+    def activity_id(self) -> str:
+        """Activity id."""
+        ...
+
+
+async def _activity_of(services: Services, request: ActivityRequest) -> Namespace:
+    """Check the ids of an activity; there are no standalone ones yet."""
+    namespace = await namespace_of(services, request.namespace)
+    if not request.activity_id:
+        raise InvalidArgument("ActivityId is not set on request.")
+    if not request.workflow_id:
+        raise NotFound(f"activity not found for ID: {request.activity_id}")
+    check_run_id(request.run_id)
+    return namespace
+
+
+async def _named(services: Services, request: TokenRequest) -> tuple[Namespace, Token]:
+    """Return the namespace and the token of a request; they must belong together."""
+    if not request.task_token:
+        raise InvalidArgument("Task token not set on request.")
+    try:
+        token = unpack(request.task_token)
+    except ValueError:
+        raise InvalidArgument("Error deserializing task token.") from None
+    if request.namespace:
+        namespace = await namespace_of(services, request.namespace)
+        if namespace.id != token.namespace_id:
+            raise InvalidArgument("Operation requested with a token from a different namespace.")
+        return namespace, token
+    found = services.namespaces.by_id(token.namespace_id)
+    if found is None:
+        await services.namespaces.read_to_end()
+        found = services.namespaces.by_id(token.namespace_id)
+    return await namespace_of(services, found.name if found else token.namespace_id), token
+
+
+async def _ask(
+    services: Services,
+    call: Call,
+    namespace: Namespace,
+    workflow_id: str,
+    method: str,
+    request: bytes,
+) -> bytes:
+    return await services.gateway.ask(
+        namespace, workflow_id, method, request, timeout_s=services.time_left(call)
+    )

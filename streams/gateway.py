@@ -1,0 +1,317 @@
+"""The way to the owner of a workflow id: commands are appended, decided there, and answered here.
+
+`ask` appends a command to `commands-internal` and waits for its decision; until the caller's
+deadline, and for at most a minute, it repeats under the same command id (C2, L12). All commands of
+one turn of the loop go out in one append per partition; nothing lingers. `read` asks for accepted
+state. This file decides nothing, and it never looks into a request.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from google.protobuf.message import Message
+
+from schemas import codec
+from schemas.errors import (
+    DeadlineExceeded,
+    NotTheOwner,
+    OutcomeUnknown,
+    Unavailable,
+)
+from schemas.ids import workflow_key, workflow_partition
+from streams.calls.heartbeats import Beat, Heartbeats
+from streams.log.ports import Clock, Producer, Random
+from streams.metrics import Count, Metrics
+from topology.decision import Namespace
+
+PATIENCE_S = 60.0
+"""How long a command is repeated at most (C2)."""
+
+_SHORTEST_PAUSE_S = 0.02
+_LONGEST_PAUSE_S = 1.0
+_COMMAND_ID_BYTES = 16
+
+
+class Node(Protocol):
+    """The history partitions of this node, as the gateway needs them."""
+
+    @property
+    def partitions(self) -> int:
+        """How many history partitions there are, on all nodes."""
+        ...
+
+    def origin(self, partition: int) -> tuple[int, bytes]:
+        """Return (epoch, incarnation) of our accepted claim; raises NotTheOwner."""
+        ...
+
+    def park(self, partition: int, command_id: bytes) -> asyncio.Future[bytes]:
+        """Return a future of a command's answer; one that is done already is of no interest."""
+        ...
+
+    async def read(self, partition: int, method: str, request: object, namespace_id: str) -> bytes:
+        """Read accepted state (R1); raises NotTheOwner."""
+        ...
+
+
+class Namespaces(Protocol):
+    """How far this node has read `namespaces`."""
+
+    @property
+    def position(self) -> int:
+        """The next offset."""
+        ...
+
+
+class Pause:
+    """How long to wait before asking again: longer each time, never the same twice."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+
+    def after(self, attempts: int) -> float:
+        """Return the pause (s) after so many attempts."""
+        ceiling = min(_LONGEST_PAUSE_S, _SHORTEST_PAUSE_S * (1 << min(attempts, 10)))
+        return ceiling * (0.5 + self._random.fraction() / 2)
+
+
+class Gateway:
+    """Asks the owners of workflow ids; today every owner is this node."""
+
+    def __init__(
+        self,
+        node: Node,
+        commands: Producer,
+        namespaces: Namespaces,
+        *,
+        clock: Clock,
+        random: Random,
+        metrics: Metrics,
+    ) -> None:
+        self._node = node
+        self._namespaces = namespaces
+        self._clock = clock
+        self._random = random
+        self._pause = Pause(random)
+        self._outbound = _Outbound(commands, metrics)
+        self._repeats: Count = metrics.count(
+            "millrace_streams_command_repeats_total", "Commands asked again (C2)."
+        )
+        self._heartbeats = Heartbeats(
+            self._send_beats, clock=clock, pause=self._pause.after, metrics=metrics
+        )
+
+    async def ask(
+        self,
+        namespace: Namespace,
+        workflow_id: str,
+        method: str,
+        request: bytes,
+        *,
+        timeout_s: float,
+    ) -> bytes:
+        """Have a command decided; return its answer.
+
+        Raises the ServiceError it was refused with; DeadlineExceeded when the time is up, which
+        does not say that nothing happened; Unavailable after a minute of repeats.
+        """
+        partition = workflow_partition(namespace.name, workflow_id, self._node.partitions)
+        command_id = self._random.bytes(_COMMAND_ID_BYTES)
+        fields: codec.Fields = {
+            "command_id": command_id,
+            "namespace": namespace.name,
+            "workflow_id": workflow_id,
+            "body": ("millrace.GrpcRequest", {"method": method, "request": request}),
+        }
+        key = workflow_key(namespace.name, workflow_id)
+
+        async def once(time_left_s: float) -> bytes:
+            answer = self._send(partition, key, fields, command_id)
+            return await _within(answer, time_left_s)
+
+        return await self._insist(once, timeout_s)
+
+    async def beat(  # noqa: PLR0913  one beat is named by all of these
+        self,
+        namespace: Namespace,
+        workflow_id: str,
+        method: str,
+        request: bytes,
+        *,
+        activity: str,
+        heartbeat_timeout: int,
+        timeout_s: float,
+    ) -> bytes:
+        """Have a heartbeat decided, gathered with others of its partition (T3).
+
+        `activity` tells which beats are of the same activity: the newest is recorded and all
+        their callers get its answer. `heartbeat_timeout` is in ns, 0 where it is not known.
+        """
+        beat = Beat(
+            command_id=self._random.bytes(_COMMAND_ID_BYTES),
+            namespace=namespace.name,
+            workflow_id=workflow_id,
+            method=method,
+            request=request,
+            activity=activity,
+            heartbeat_timeout=heartbeat_timeout,
+        )
+        partition = workflow_partition(namespace.name, workflow_id, self._node.partitions)
+        answer = self._heartbeats.add(partition, beat)
+        patience_s = min(timeout_s, PATIENCE_S)
+        try:
+            return await _within(answer, patience_s)
+        except DeadlineExceeded:
+            if timeout_s > PATIENCE_S:
+                raise Unavailable(_no_owner(partition)) from None
+            raise
+
+    async def read(
+        self,
+        namespace: Namespace,
+        workflow_id: str,
+        method: str,
+        request: Message,
+        *,
+        timeout_s: float = PATIENCE_S,
+    ) -> bytes:
+        """Read accepted state of a workflow id (R1); waits for an owner as `ask` does."""
+        partition = workflow_partition(namespace.name, workflow_id, self._node.partitions)
+
+        async def once(time_left_s: float) -> bytes:  # noqa: ARG001  the caller's own deadline ends it
+            return await self._node.read(partition, method, request, namespace.id)
+
+        return await self._insist(once, timeout_s)
+
+    async def _insist(self, once: Callable[[float], Awaitable[bytes]], timeout_s: float) -> bytes:
+        """Try until it is decided, the caller's time is up, or patience is (C2)."""
+        began_at = self._clock.monotonic()
+        time_left_s = timeout_s
+        attempts = 0
+        while True:
+            try:
+                return await once(time_left_s)
+            except (NotTheOwner, OutcomeUnknown) as error:
+                last = error
+            self._repeats.value += 1
+            pause_s = self._pause.after(attempts)
+            attempts += 1
+            spent_s = self._clock.monotonic() - began_at + pause_s
+            time_left_s = timeout_s - spent_s
+            if time_left_s <= 0:
+                await asyncio.sleep(max(0.0, time_left_s + pause_s))
+                raise DeadlineExceeded(f"deadline exceeded; last: {last.message}") from last
+            if spent_s >= PATIENCE_S:
+                raise Unavailable(last.message) from last
+            await asyncio.sleep(pause_s)
+
+    def _send(
+        self, partition: int, key: bytes, fields: codec.Fields, command_id: bytes
+    ) -> asyncio.Future[bytes]:
+        """Park, then append at the end of this turn; raises NotTheOwner before either."""
+        value = self._encode(partition, fields)
+        answer = self._node.park(partition, command_id)
+        self._outbound.add(partition, key, value, [answer])
+        return answer
+
+    def _send_beats(self, partition: int, beats: list[Beat]) -> list[asyncio.Future[bytes]]:
+        """Append beats as one command; a single one is a plain request."""
+        first = beats[0]
+        fields: codec.Fields = {"namespace": first.namespace, "workflow_id": first.workflow_id}
+        if len(beats) == 1:
+            body = {"method": first.method, "request": first.request}
+            fields |= {"command_id": first.command_id, "body": ("millrace.GrpcRequest", body)}
+        else:
+            rows = [beat.fields() for beat in beats]
+            fields |= {
+                "command_id": self._random.bytes(_COMMAND_ID_BYTES),
+                "body": ("millrace.Heartbeats", {"beats": rows}),
+            }
+        value = self._encode(partition, fields)
+        answers = [self._node.park(partition, beat.command_id) for beat in beats]
+        key = workflow_key(first.namespace, first.workflow_id)
+        self._outbound.add(partition, key, value, answers)
+        return answers
+
+    def _encode(self, partition: int, fields: codec.Fields) -> bytes:
+        epoch, incarnation = self._node.origin(partition)
+        fields["origin"] = {
+            "epoch": epoch,
+            "incarnation": incarnation,
+            "namespaces_position": self._namespaces.position,
+            "asked_at": self._clock.now(),
+        }
+        return codec.COMMAND.encode(fields)
+
+
+class _Outbound:
+    """What goes out at the end of this turn of the loop: one append per partition."""
+
+    def __init__(self, commands: Producer, metrics: Metrics) -> None:
+        self._commands = commands
+        self._turn: dict[int, list[tuple[bytes, bytes, list[asyncio.Future[bytes]]]]] = {}
+        self._flushes: set[asyncio.Task[None]] = set()
+        self._records: Count = metrics.count(
+            "millrace_streams_commands_total", "Commands appended to commands-internal."
+        )
+        self._appends: Count = metrics.count(
+            "millrace_streams_command_appends_total", "Appends they were gathered into."
+        )
+
+    def add(
+        self, partition: int, key: bytes, value: bytes, answers: list[asyncio.Future[bytes]]
+    ) -> None:
+        """Take a record along; its answers fail if it cannot be appended."""
+        if not self._turn:
+            task = asyncio.get_running_loop().create_task(self._flush())
+            self._flushes.add(task)
+            task.add_done_callback(self._flushes.discard)
+        self._turn.setdefault(partition, []).append((key, value, answers))
+
+    async def _flush(self) -> None:
+        turn, self._turn = self._turn, {}
+        if len(turn) == 1:
+            for partition, rows in turn.items():
+                await self._append(partition, rows)
+        else:
+            await asyncio.gather(*(self._append(*each) for each in turn.items()))
+
+    async def _append(
+        self, partition: int, rows: list[tuple[bytes, bytes, list[asyncio.Future[bytes]]]]
+    ) -> None:
+        self._records.value += len(rows)
+        self._appends.value += 1
+        records = [(key, value) for key, value, _ in rows]
+        try:
+            appended = await self._commands.append(partition, records)
+        except Unavailable as error:
+            for _, _, answers in rows:
+                _fail(answers, OutcomeUnknown(error.message))
+            return
+        for each, (_, _, answers) in zip(appended, rows, strict=True):
+            if each.offset < 0:
+                _fail(answers, OutcomeUnknown("expected a command to be appended, found it failed"))
+
+
+def _fail(answers: list[asyncio.Future[bytes]], error: OutcomeUnknown) -> None:
+    for answer in answers:
+        if not answer.done():
+            answer.set_exception(error)
+
+
+async def _within(answer: asyncio.Future[bytes], time_left_s: float) -> bytes:
+    """Await an answer for so long; afterwards nobody waits for it."""
+    timer = answer.get_loop().call_later(time_left_s, _expire, answer)
+    try:
+        return await answer
+    finally:
+        timer.cancel()
+
+
+def _expire(answer: asyncio.Future[bytes]) -> None:
+    if not answer.done():
+        answer.set_exception(DeadlineExceeded("deadline exceeded before an answer was accepted"))
+
+
+def _no_owner(partition: int) -> str:
+    return f"expected partition {partition} to have an owner, found none for {PATIENCE_S:.0f} s"

@@ -1,0 +1,215 @@
+"""Stand-ins behind the frontend: an echo gateway, histories and task queues of one entry."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from google.protobuf.message import Message
+
+from schemas.errors import ServiceError
+from streams.calls.waiters import Waiters
+from streams.frontend.services import Services
+from streams.frontend.settings import FrontendSettings
+from topology.decision import Namespace
+from topology.effects import TaskKind
+
+DEFAULT = Namespace(id="00000000-0000-4000-8000-00000000000d", name="default", state=1, retention=1)
+
+
+class StubClock:
+    """The real clocks."""
+
+    def now(self) -> int:
+        return time.time_ns()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class CountingRandom:
+    """Bytes that count, and a fraction that stays."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def bytes(self, count: int) -> bytes:
+        self.count += 1
+        return self.count.to_bytes(count)
+
+    def fraction(self) -> float:
+        return 0.5
+
+
+def record_of(namespace: Namespace, **more: object) -> dict[str, object]:
+    """Return the Avro fields of a namespace."""
+    return {
+        "id": namespace.id,
+        "name": namespace.name,
+        "version": 1,
+        "state": namespace.state,
+        "retention": namespace.retention,
+        "description": "",
+        "owner_email": "",
+        "custom_data": {},
+        "registered_at": 0,
+        "home": namespace.name,
+    } | more
+
+
+@dataclass
+class StubNamespaces:
+    """Namespaces that appear once the topic is read to its end."""
+
+    seen: dict[str, Namespace] = field(default_factory=lambda: {"default": DEFAULT})
+    unread: dict[str, Namespace] = field(default_factory=dict)
+    reads: int = 0
+    position: int = 7
+
+    def by_name(self, name: str) -> Namespace | None:
+        return self.seen.get(name)
+
+    def by_id(self, id: str) -> Namespace | None:  # noqa: A002  as the real one
+        return next((each for each in self.seen.values() if each.id == id), None)
+
+    def records(self) -> list[dict[str, object]]:
+        return [record_of(each) for each in self.seen.values()]
+
+    async def read_to_end(self) -> None:
+        self.reads += 1
+        self.seen |= self.unread
+
+
+Asked = tuple[str, str, str, bytes]
+
+
+@dataclass
+class StubGateway:
+    """Remembers what it was asked; answers what it was told to."""
+
+    answer: Callable[[str, bytes], bytes] = lambda method, request: b""
+    page: Callable[[str, Message], bytes] = lambda method, request: b""
+    asked: list[Asked] = field(default_factory=list)
+    beats: list[tuple[str, int]] = field(default_factory=list)
+    timeouts: list[float] = field(default_factory=list)
+    blocked: asyncio.Event | None = None
+
+    async def ask(
+        self,
+        namespace: Namespace,
+        workflow_id: str,
+        method: str,
+        request: bytes,
+        *,
+        timeout_s: float,
+    ) -> bytes:
+        self.asked.append((namespace.name, workflow_id, method, request))
+        self.timeouts.append(timeout_s)
+        if self.blocked is not None:
+            await self.blocked.wait()
+        return self.answer(method, request)
+
+    async def beat(
+        self,
+        namespace: Namespace,
+        workflow_id: str,
+        method: str,
+        request: bytes,
+        *,
+        activity: str,
+        heartbeat_timeout: int,
+        timeout_s: float,
+    ) -> bytes:
+        self.beats.append((activity, heartbeat_timeout))
+        return await self.ask(namespace, workflow_id, method, request, timeout_s=timeout_s)
+
+    async def read(
+        self,
+        namespace: Namespace,
+        workflow_id: str,
+        method: str,
+        request: Message,
+        *,
+        timeout_s: float,
+    ) -> bytes:
+        self.asked.append((namespace.name, workflow_id, method, request.SerializeToString()))
+        return self.page(method, request)
+
+
+@dataclass
+class StubHistory:
+    """Watches that are resolved by hand."""
+
+    partitions: int = 4
+    watches: list[tuple[int, str, asyncio.Future[None]]] = field(default_factory=list)
+
+    def watch(self, partition: int, run_id: str) -> asyncio.Future[None]:
+        news = asyncio.get_running_loop().create_future()
+        self.watches.append((partition, run_id, news))
+        return news
+
+
+@dataclass
+class StubMatching:
+    """A task queue that gives one answer, or lets its polls wait."""
+
+    task: bytes | ServiceError | None = None
+    polls: list[tuple[str, TaskKind, str, str, float]] = field(default_factory=list)
+    polled: asyncio.Event = field(default_factory=asyncio.Event)
+    given_up: int = 0
+
+    async def poll(
+        self,
+        namespace: Namespace,
+        queue: str,
+        kind: TaskKind,
+        *,
+        poll_id: str,
+        identity: str,
+        timeout_s: float,
+    ) -> bytes:
+        self.polls.append((queue, kind, poll_id, identity, timeout_s))
+        self.polled.set()
+        if isinstance(self.task, ServiceError):
+            raise self.task
+        if self.task is not None:
+            return self.task
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
+        return b""
+
+
+@dataclass
+class World:
+    """One frontend's surroundings."""
+
+    namespaces: StubNamespaces = field(default_factory=StubNamespaces)
+    gateway: StubGateway = field(default_factory=StubGateway)
+    history: StubHistory = field(default_factory=StubHistory)
+    matching: StubMatching = field(default_factory=StubMatching)
+    settings: FrontendSettings = field(default_factory=FrontendSettings)
+
+    def services(self) -> Services:
+        return Services(
+            namespaces=self.namespaces,
+            gateway=self.gateway,
+            history=self.history,
+            matching=self.matching,
+            clock=StubClock(),
+            random=CountingRandom(),
+            waiters=Waiters(limit=self.settings.max_pollers),
+            settings=self.settings,
+        )
+
+
+@dataclass
+class StubCall:
+    """A call without a transport."""
+
+    request: bytes
+    deadline: float | None = field(default_factory=lambda: time.monotonic() + 30)
+    metadata: tuple[tuple[str, str | bytes], ...] = ()
+    peer: str = "test"
