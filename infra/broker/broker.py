@@ -2,15 +2,19 @@
 
 import time
 
+from infra.broker.coordinator import Groups
 from infra.broker.files import Files
+from infra.broker.offsets import CommittedOffsets
 from infra.broker.settings import Settings
 from infra.broker.store import Store
 from infra.broker.topics import Topics
+from infra.broker.transactions import Transactions
 from infra.broker.upkeep import Upkeep
 
 HOST = "127.0.0.1"
 NODE_ID = 0
 LEADER_EPOCH = 0
+_TRANSACTION_TICK_S = 1.0
 
 
 def now_ms() -> int:
@@ -28,11 +32,29 @@ class Broker:
         self.port = 0
         self.topics = Topics(settings, store, files)
         self.upkeep = Upkeep(settings, store, files, self.topics)
+        self.offsets = CommittedOffsets(store)
+        self.groups = Groups(store, self.offsets)
+        self.transactions = Transactions(store, self.topics, self.offsets, self.upkeep)
 
     def start(self) -> None:
         """Recover what is on disk and begin the background work; needs a running loop."""
         self.topics.open_all()
         self.upkeep.start()
+        self.groups.start()
+        self.transactions.start(now_ms())
+        self.upkeep.every(_TRANSACTION_TICK_S, self._tick_transactions)
+        self.upkeep.every(self.settings.upkeep_interval_ms / 1000, self._expire)
+
+    async def _tick_transactions(self) -> None:
+        self.transactions.tick(now_ms())
+
+    async def _expire(self) -> None:
+        """Forget what nobody used for long."""
+        now = now_ms()
+        self.groups.expire(now - self.settings.offsets_retention_ms)
+        self.transactions.expire(now - self.settings.transactional_id_expiration_ms)
+        for _, _, log in self.topics.all_logs():
+            log.producers.forget_silent_since(now - self.settings.producer_expiration_ms)
 
     async def stop(self) -> None:
         """Flush and close everything."""

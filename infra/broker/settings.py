@@ -40,6 +40,8 @@ class Settings:
     """How long the offsets of a group without members are kept."""
     producer_expiration_ms: int = 86_400_000
     """How long a silent producer's sequences are remembered."""
+    transactional_id_expiration_ms: int = 7 * 86_400_000
+    """How long an unused transactional id is remembered."""
     min_session_timeout_ms: int = 6_000
     """Shortest session timeout of a group member."""
     max_session_timeout_ms: int = 1_800_000

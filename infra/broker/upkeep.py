@@ -76,9 +76,9 @@ class Upkeep:
     def note_append(self, log: PartitionLog) -> None:
         """See to it that what was appended is flushed soon."""
         self._unflushed.add(log)
-        if self._timer is None and self._flush is None and log.serves_unflushed:
+        if self._timer is None and self._flush is None:
             loop = asyncio.get_running_loop()
-            delay = self._settings.flush_interval_ms / 1000
+            delay = self._settings.flush_interval_ms / 1000 if log.serves_unflushed else 0
             self._timer = loop.call_later(delay, self._begin_flush)
 
     def _begin_flush(self) -> None:

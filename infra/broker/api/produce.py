@@ -1,10 +1,13 @@
 """Produce 3-10: append batches."""
 
 from infra.broker.api.call import Answer, Call
+from infra.broker.batches import HEADER_BYTES, TRANSACTIONAL, header_at
 from infra.broker.broker import Broker, now_ms
 from infra.broker.errors import ErrorCode, KafkaError
 from infra.broker.log import PartitionLog
 from infra.broker.schema import Message
+
+_ATTRIBUTES_AT = 22  # the low byte
 
 
 def produce(broker: Broker, request: Message, _call: Call) -> Answer:
@@ -38,6 +41,7 @@ def _appended(
         log = broker.topics.log(topic, index)
         if not records:
             raise KafkaError(ErrorCode.INVALID_RECORD, "expected exactly one record batch")
+        _check_transaction(broker, records, topic, index)
         base_offset, append_time = log.append(records, now)
     except KafkaError as error:
         return {
@@ -55,6 +59,12 @@ def _appended(
         "log_append_time_ms": append_time,
         "log_start_offset": log.start_offset,
     }
+
+
+def _check_transaction(broker: Broker, batch: memoryview, topic: str, partition: int) -> None:
+    """Refuse a transactional batch whose transaction does not include the partition."""
+    if len(batch) >= HEADER_BYTES and batch[_ATTRIBUTES_AT] & TRANSACTIONAL:
+        broker.transactions.check_batch(header_at(batch), topic, partition)
 
 
 async def _after_flush(broker: Broker, logs: list[PartitionLog], response: Message) -> Message:

@@ -103,6 +103,7 @@ def _deleted(broker: Broker, name: str | None, topic_id: bytes, deleted: list[To
     if topic is not None:
         try:
             broker.topics.delete(topic)
+            broker.offsets.delete_topic(topic.name)
             deleted.append(topic)
         except KafkaError as error:
             code = error.code
