@@ -80,7 +80,9 @@ async def listen(broker: Broker, connections: set[Connection]) -> asyncio.Server
             lambda: Connection(broker, connections), HOST, port, backlog=256
         )
     except OSError as error:
-        raise StartError(f"Cannot listen on {HOST}:{port}: {os.strerror(error.errno)}.") from error
+        raise StartError(
+            f"Cannot listen on {HOST}:{port}: {os.strerror(error.errno or 0)}."
+        ) from error
     broker.port = server.sockets[0].getsockname()[1]
     return server
 

@@ -2,6 +2,7 @@
 
 import time
 
+from infra.broker.cleaner import Cleaner
 from infra.broker.coordinator import Groups
 from infra.broker.files import Files
 from infra.broker.offsets import CommittedOffsets
@@ -32,6 +33,7 @@ class Broker:
         self.port = 0
         self.topics = Topics(settings, store, files)
         self.upkeep = Upkeep(settings, store, files, self.topics)
+        self.cleaner = Cleaner(store, self.topics, self.upkeep)
         self.offsets = CommittedOffsets(store)
         self.groups = Groups(store, self.offsets)
         self.transactions = Transactions(store, self.topics, self.offsets, self.upkeep)
@@ -43,7 +45,9 @@ class Broker:
         self.groups.start()
         self.transactions.start(now_ms())
         self.upkeep.every(_TRANSACTION_TICK_S, self._tick_transactions)
-        self.upkeep.every(self.settings.upkeep_interval_ms / 1000, self._expire)
+        upkeep_interval = self.settings.upkeep_interval_ms / 1000
+        self.upkeep.every(upkeep_interval, self._expire)
+        self.upkeep.every(upkeep_interval, self._compact)
 
     async def _tick_transactions(self) -> None:
         self.transactions.tick(now_ms())
@@ -55,9 +59,14 @@ class Broker:
         self.transactions.expire(now - self.settings.transactional_id_expiration_ms)
         for _, _, log in self.topics.all_logs():
             log.producers.forget_silent_since(now - self.settings.producer_expiration_ms)
+        await self.cleaner.expire(now)
+
+    async def _compact(self) -> None:
+        await self.cleaner.compact(now_ms())
 
     async def stop(self) -> None:
         """Flush and close everything."""
+        self.cleaner.stop()
         await self.upkeep.stop()
         self.topics.close()
         self.store.close()

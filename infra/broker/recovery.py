@@ -33,7 +33,7 @@ class Checkpoint(NamedTuple):
 
 class _Stored(NamedTuple):
     fields: dict[str, Any]
-    index: bytes
+    columns: bytes
 
 
 def captured(log: PartitionLog) -> Checkpoint:
@@ -75,7 +75,7 @@ def _stored(folder: Path) -> _Stored | None:
 def recover(log: PartitionLog) -> None:
     """Fill a new log from its folder; create the first segment where there is none."""
     log.folder.mkdir(parents=True, exist_ok=True)
-    for scrap in (*log.folder.glob("*.new"), *log.folder.glob("*.cleaned")):
+    for scrap in (*log.folder.glob("*.new"), *log.folder.glob("*.cleaned*")):
         scrap.unlink()
     bases = sorted(int(path.stem) for path in log.folder.glob("*.log"))
     stored = _stored(log.folder)
@@ -127,7 +127,7 @@ def _resume(log: PartitionLog, bases: list[int], stored: _Stored) -> bool:
         return False
     segment.next_offset, segment.size = fields["next_offset"], fields["size"]
     segment.max_timestamp = fields["max_timestamp"]
-    segment.use_index(loaded(stored.index))
+    segment.use_index(loaded(stored.columns))
     segment.index.cut(segment.size)
     _scan_from(log, segment)
     _scan_later(log, [one for one in bases if one > base])
@@ -136,10 +136,10 @@ def _resume(log: PartitionLog, bases: list[int], stored: _Stored) -> bool:
 
 def _is_tail_sound(segment: Segment, stored: _Stored) -> bool:
     """Verify the last part of what the checkpoint covers."""
-    size = stored.fields["size"]
+    size: int = stored.fields["size"]
     if segment.path.stat().st_size < size:
         return False
-    start = loaded(stored.index).before_position(max(0, size - _DOUBT_BYTES))
+    start = loaded(stored.columns).before_position(max(0, size - _DOUBT_BYTES))
     sound_to = start
     for position, header in _sound_batches(segment, start, size):
         sound_to = position + header.size

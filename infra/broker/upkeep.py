@@ -156,12 +156,16 @@ class Upkeep:
         enough = self._settings.checkpoint_batch_count
         for _, _, log in self._topics.all_logs():
             if log.appended_since_checkpoint >= enough:
-                self._due_checkpoints.add(log)
-                self.note_append(log)
+                self.request_checkpoint(log)
+
+    def request_checkpoint(self, log: PartitionLog) -> None:
+        """Write a checkpoint of a log with its next flush."""
+        self._due_checkpoints.add(log)
+        self.note_append(log)
 
     async def remove_segments(self, segments: list[Segment]) -> None:
         """Delete segments that no log refers to any more."""
-        await self.in_thread(lambda: [segment.remove() for segment in segments] and None)
+        await self.in_thread(partial(_remove, segments))
 
     async def remove_topic(self, topic: Topic) -> None:
         """Delete the folder of a topic that is forgotten already."""
@@ -184,3 +188,8 @@ class Upkeep:
                 self._unflushed.add(log)
         await self._flush_logs()
         self._thread.shutdown()
+
+
+def _remove(segments: list[Segment]) -> None:
+    for segment in segments:
+        segment.remove()

@@ -82,9 +82,7 @@ def offset_fetch(broker: Broker, request: Message, call: Call) -> Message:
         "groups": [
             {
                 "group_id": group["group_id"],
-                "topics": _fetched(
-                    broker, group["group_id"], group["topics"], is_stable=is_stable
-                ),
+                "topics": _fetched(broker, group["group_id"], group["topics"], is_stable=is_stable),
                 "error_code": 0,
             }
             for group in request["groups"]

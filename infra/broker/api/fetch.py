@@ -60,8 +60,8 @@ def _resolve(changed: asyncio.Future[None]) -> None:
 def _logs(broker: Broker, request: Message) -> Iterator[PartitionLog]:
     for topic in request["topics"]:
         known = broker.topics.by_name.get(topic["topic"])
-        for partition in topic["partitions"] if known else ():
-            if 0 <= partition["partition"] < len(known.logs):
+        for partition in topic["partitions"]:
+            if known is not None and 0 <= partition["partition"] < len(known.logs):
                 yield known.logs[partition["partition"]]
 
 
@@ -78,7 +78,7 @@ def _collect(broker: Broker, request: Message) -> _Collected:
             answer = _read(
                 broker,
                 (topic["topic"], partition),
-                limit=limit if left > 0 or not total else 0,
+                limit=limit if left > 0 or not total else None,
                 is_committed=is_committed,
             )
             size = sum(map(len, answer["records"]))
@@ -90,7 +90,9 @@ def _collect(broker: Broker, request: Message) -> _Collected:
     return _Collected({"responses": responses}, is_enough)
 
 
-def _read(broker: Broker, asked: tuple[str, Message], *, limit: int, is_committed: bool) -> Message:
+def _read(
+    broker: Broker, asked: tuple[str, Message], *, limit: int | None, is_committed: bool
+) -> Message:
     """Read one partition and return its part of the response."""
     topic, partition = asked
     index, offset = partition["partition"], partition["fetch_offset"]
@@ -98,8 +100,7 @@ def _read(broker: Broker, asked: tuple[str, Message], *, limit: int, is_committe
         log = broker.topics.log(topic, index)
         check_leader_epoch(partition["current_leader_epoch"])
         upto = log.stable_offset if is_committed else log.high_watermark
-        wants = limit if limit > 0 else 0
-        records = log.read(offset, wants, upto) if limit else []
+        records = log.read(offset, max(0, limit), upto) if limit is not None else []
     except KafkaError as error:
         return _refused(index, error.code)
     aborted = None
