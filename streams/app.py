@@ -190,7 +190,7 @@ def build_app(
     settings.folder.mkdir(parents=True, exist_ok=True)
     app = BatchApp(
         settings.group_prefix + role,
-        broker=f"kafka://{settings.address}",
+        broker=[f"kafka://{one}" for one in settings.address.split(",")],
         datadir=str(settings.folder / "faust"),
         web_enabled=False,
         topic_allow_declare=False,
