@@ -7,11 +7,12 @@ only handed out while it is still the open one.
 from schemas.errors import InvalidArgument, NotFound
 from topology import requests, tokens
 from topology.decision import Ask, ReplyBody
+from topology.workflow import activity
 from topology.workflow.execution import RUNNING
 from topology.workflow.start import joined_reply, signaled_reply, start_reply
 
 
-def again(ask: Ask, outcome: str, run_id: str) -> ReplyBody:
+def again(ask: Ask, outcome: str, run_id: str) -> ReplyBody:  # noqa: PLR0911  one for each kind
     """Return the answer of an outcome."""
     name, workflow_id = ask.namespace.name, ask.workflow_id
     kind, _, text = outcome.partition(":")
@@ -25,6 +26,10 @@ def again(ask: Ask, outcome: str, run_id: str) -> ReplyBody:
             return signaled_reply(run_id, is_new=kind == "signaled_new")
         case "refused":
             return InvalidArgument(text)
+        case "cancel_requested":
+            return activity.cancel_requested_reply(ask.request)
+        case "cut":
+            return activity.cut_reply(ask.request)
         case "too_large":
             return NotFound("Transaction size exceeds limit.")
         case _:

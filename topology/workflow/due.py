@@ -7,7 +7,7 @@ keys in step with it. A wake-up that finds nothing due is stale.
 from schemas.errors import Stale
 from topology.own_work import FireDue, QuarantineDue
 from topology.turn import Turn
-from topology.workflow import activity, execution, timer, workflow_task
+from topology.workflow import activity_due, execution, timer, workflow_task
 from topology.workflow.facts import DueQuarantined
 from topology.workflow.state import Execution, Run
 
@@ -59,7 +59,7 @@ def _fire_within(turn: Turn) -> None:
     if row.backoff_until and row.backoff_until <= turn.now:
         execution.end_backoff(turn)
         needs_task = True
-    needs_task |= activity.fire_due(turn)
+    needs_task |= activity_due.fire_due(turn)
     needs_task |= timer.fire_due(turn)
     if needs_task:
         workflow_task.schedule_if_idle(turn)

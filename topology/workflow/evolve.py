@@ -14,7 +14,7 @@ from schemas import event_types as on
 from schemas.temporal import history
 from topology.decision import HistoryFact, StateFact
 from topology.workflow import (
-    activity,
+    activity_folds,
     buffering,
     cancellation,
     execution,
@@ -44,13 +44,13 @@ EVENTS: Mapping[int, EventFold] = {
     on.WORKFLOW_TASK_COMPLETED: workflow_task.on_completed,
     on.WORKFLOW_TASK_TIMED_OUT: workflow_task.on_timed_out,
     on.WORKFLOW_TASK_FAILED: workflow_task.on_failed,
-    on.ACTIVITY_TASK_SCHEDULED: activity.on_scheduled,
-    on.ACTIVITY_TASK_STARTED: activity.on_started_recorded,
-    on.ACTIVITY_TASK_COMPLETED: activity.on_closed,
-    on.ACTIVITY_TASK_FAILED: activity.on_closed,
-    on.ACTIVITY_TASK_TIMED_OUT: activity.on_closed,
-    on.ACTIVITY_TASK_CANCELED: activity.on_closed,
-    on.ACTIVITY_TASK_CANCEL_REQUESTED: activity.on_cancel_requested,
+    on.ACTIVITY_TASK_SCHEDULED: activity_folds.on_scheduled,
+    on.ACTIVITY_TASK_STARTED: activity_folds.on_started_recorded,
+    on.ACTIVITY_TASK_COMPLETED: activity_folds.on_closed,
+    on.ACTIVITY_TASK_FAILED: activity_folds.on_closed,
+    on.ACTIVITY_TASK_TIMED_OUT: activity_folds.on_closed,
+    on.ACTIVITY_TASK_CANCELED: activity_folds.on_closed,
+    on.ACTIVITY_TASK_CANCEL_REQUESTED: activity_folds.on_cancel_requested,
     on.MARKER_RECORDED: execution.on_marker_recorded,
     on.TIMER_STARTED: timer.on_started,
     on.TIMER_FIRED: timer.on_closed,
@@ -69,11 +69,11 @@ PRIVATE: Mapping[type[Private], PrivateFold] = {
     facts.CompletionRefused: workflow_task.on_completion_refused,
     facts.BackoffEnded: execution.on_backoff_ended,
     facts.DueQuarantined: execution.on_due_quarantined,
-    facts.ActivityStarted: activity.on_attempt_started,
-    facts.ActivityHandedBack: activity.on_handed_back,
-    facts.ActivityHeartbeat: activity.on_heartbeat,
-    facts.ActivityRetried: activity.on_retried,
-    facts.ActivityOffered: activity.on_offered,
+    facts.ActivityStarted: activity_folds.on_attempt_started,
+    facts.ActivityHandedBack: activity_folds.on_handed_back,
+    facts.ActivityHeartbeat: activity_folds.on_heartbeat,
+    facts.ActivityRetried: activity_folds.on_retried,
+    facts.ActivityOffered: activity_folds.on_offered,
 }
 
 BUFFERED = frozenset(

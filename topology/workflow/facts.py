@@ -112,7 +112,6 @@ class ActivityHeartbeat(Private, frozen=True, array_like=True):
     scheduled_event_id: int
     heartbeat_at: int
     details: bytes  # serialized Payloads
-    identity: str
 
 
 class ActivityRetried(Private, frozen=True, array_like=True):
@@ -121,7 +120,6 @@ class ActivityRetried(Private, frozen=True, array_like=True):
     scheduled_event_id: int
     attempt: int
     scheduled_at: int
-    retry_interval: int
     failure: bytes  # serialized Failure
     completed_at: int
 

@@ -51,6 +51,26 @@ def varint(number: int) -> bytes:
     return bytes(out)
 
 
+def event_of(batch: bytes, index: int) -> history.HistoryEvent:
+    """Return the event at an index of a batch, the only one that is parsed."""
+    at = 0
+    for _ in range(index):
+        size, at = _read_varint(batch, at + 1)  # behind the tag of field 1
+        at += size
+    size, at = _read_varint(batch, at + 1)
+    return history.HistoryEvent.FromString(batch[at : at + size])
+
+
+def _read_varint(packed: bytes, at: int) -> tuple[int, int]:
+    """Read a protobuf varint; return it and where it ends."""
+    number = shift = 0
+    while (byte := packed[at]) > 0x7F:
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        at += 1
+    return number | byte << shift, at + 1
+
+
 def batches(rows: Rows, run_id: str, first_event_id: int = 1) -> Iterator[tuple[int, bytes]]:
     """Yield (first event id, bytes) of the batches from the one that begins at an event id on."""
     prefix = batches_prefix(run_id)

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from schemas.rows import pack, unpacker
 from topology.decision import Fact, HistoryFact, Rows
-from topology.workflow import activity, due, timer
+from topology.workflow import activity_deadlines, due, timer
 from topology.workflow.histories import history_bytes
 from topology.workflow.keys import batch_key, due_key, execution_key, run_prefix
 from topology.workflow.state import Activity, Current, Execution, Run, Timer
@@ -103,7 +103,9 @@ def _due_keys(run: Run | None, other: Run | None) -> set[bytes]:
         keys.add(due_key(at, run_id, b"x"))
     if run.activities is not twin.activities:
         for event_id, each in run.activities.items():
-            if twin.activities.get(event_id) is not each and (at := activity.due_at(each)):
+            if twin.activities.get(event_id) is not each and (
+                at := activity_deadlines.due_at(each)
+            ):
                 keys.add(due_key(at, run_id, b"a" + event_id.to_bytes(8)))
     if run.timers is not twin.timers:
         for timer_id, pending in run.timers.items():

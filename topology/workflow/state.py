@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from topology.workflow.retry import RetryPolicy
+
 
 class WorkflowTask(msgspec.Struct, frozen=True, array_like=True):
     """The one open workflow task of a run.
@@ -109,18 +111,15 @@ class Activity(msgspec.Struct, frozen=True, array_like=True):
     schedule_to_start_timeout: int
     start_to_close_timeout: int
     heartbeat_timeout: int
-    # retry policy
-    initial_interval: int
-    backoff_coefficient: float
-    maximum_interval: int
-    maximum_attempts: int
-    non_retryable_types: tuple[str, ...] = ()
-    expires_at: int = 0  # first scheduled + schedule to close
+    retry: RetryPolicy
+    expires_at: int  # first scheduled + schedule to close
+    priority: bytes  # serialized Priority
     # this attempt
+    scheduled_at: int  # now, or the end of its backoff
     phase: ActivityPhase = "scheduled"
     attempt: int = 1
-    stamp: int = 0
-    scheduled_at: int = 0  # of this attempt: now, or the end of its backoff
+    stamp: int = 0  # goes up when the same attempt is offered again
+    # the newest start, of this attempt or (while it is not started) an earlier one
     started_at: int = 0
     poll_id: str = ""
     identity: str = ""
@@ -128,12 +127,8 @@ class Activity(msgspec.Struct, frozen=True, array_like=True):
     heartbeat_at: int = 0
     heartbeat_details: bytes = b""  # serialized Payloads
     last_failure: bytes = b""  # serialized Failure
-    last_identity: str = ""
-    last_started_at: int = 0
     last_completed_at: int = 0
-    retry_interval: int = 0
     cancel_requested_event_id: int = 0
-    priority: int = 0
 
 
 class Timer(msgspec.Struct, frozen=True, array_like=True):

@@ -13,7 +13,7 @@ from schemas.temporal import common, enums, history, service, workflow
 from topology.decision import Rows
 from topology.own_work import ReadHistory
 from topology.tokens import PageToken, pack, unpack_page
-from topology.workflow import activity, histories, keys
+from topology.workflow import activity_views, histories, keys
 from topology.workflow import rows as run_rows
 from topology.workflow.execution import RUNNING
 from topology.workflow.state import Run
@@ -59,7 +59,7 @@ def describe(
     _describe_info(run, started, response.workflow_execution_info)
     _describe_extended(run, response.workflow_extended_info)
     for each in run.activities.values():
-        response.pending_activities.append(activity.pending_view(each, run))
+        response.pending_activities.append(activity_views.pending_view(each))
     task = run.execution.task
     if task is not None and run.execution.status == RUNNING:
         pending = response.pending_workflow_task

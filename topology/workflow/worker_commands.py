@@ -12,7 +12,7 @@ from schemas.errors import InvalidArgument
 from schemas.temporal import command, enums, failure, history, service
 from topology.turn import Turn
 from topology.workflow import (
-    activity,
+    activity_schedule,
     buffering,
     execution,
     timer,
@@ -170,12 +170,12 @@ def _cancel_execution(turn: Turn, each: command.Command, completed_id: int) -> N
 
 def _schedule_activity(turn: Turn, each: command.Command, completed_id: int) -> None:
     wanted = each.schedule_activity_task_command_attributes
-    activity.schedule(turn, wanted, each, completed_id)
+    activity_schedule.schedule(turn, wanted, each, completed_id)
 
 
 def _request_cancel_activity(turn: Turn, each: command.Command, completed_id: int) -> None:
     wanted = each.request_cancel_activity_task_command_attributes
-    activity.request_cancel(turn, wanted, each, completed_id)
+    activity_schedule.request_cancel(turn, wanted, each, completed_id)
 
 
 def _start_timer(turn: Turn, each: command.Command, completed_id: int) -> None:
