@@ -42,7 +42,7 @@ types: $(BIN)/millrace
 	$(BIN)/mypy
 
 imports: $(BIN)/millrace
-	$(BIN)/lint-imports --config .importlinter --no-cache
+	$(BIN)/lint-imports .importlinter --no-cache
 
 fast: $(BIN)/millrace
 	$(BIN)/python -m pytest -m "not slow and not real" --ignore tests/end_to_end --ignore tests/chaos
