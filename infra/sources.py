@@ -143,6 +143,8 @@ def _nearest(name: str, names: Mapping[str, object]) -> str:
 
 
 def _converted(setting: Setting, value: object, source: str) -> object:
+    if get_origin(setting.kind) is tuple and isinstance(value, str):
+        value = value.split(",")
     try:
         return msgspec.convert(value, setting.kind, strict=False, dec_hook=_path_of)
     except msgspec.ValidationError as error:
@@ -183,8 +185,7 @@ def _of_environment(environment: Mapping[str, str]) -> dict[str, object]:
             continue
         if name not in variables:
             raise SettingsError(f"{name} is no setting{_nearest(name, variables)}.")
-        setting = variables[name]
-        found[setting.path] = text.split(",") if get_origin(setting.kind) is tuple else text
+        found[variables[name].path] = text
     return found
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from infra.settings import Settings
 from infra.sources import Loaded, load, shown
 
 SUMMARY: Final = "Run a whole server on this machine: embedded broker and all roles."
@@ -108,9 +109,13 @@ def run(options: argparse.Namespace) -> int:
     if options.without_meaning:
         names = ", ".join(dict.fromkeys(options.without_meaning))
         sys.stderr.write(f"millrace: accepted, but without effect yet: {names}\n")
+    return _launch(loaded.settings)
+
+
+def _launch(settings: Settings) -> int:
     from infra.launch import launch  # noqa: PLC0415  # help and refusals need not wait for it
 
-    return launch(loaded.settings)
+    return launch(settings)
 
 
 def _settings(options: argparse.Namespace) -> Loaded:
