@@ -10,8 +10,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from google.protobuf.message import Message
-
 from schemas import codec
 from schemas.errors import (
     DeadlineExceeded,
@@ -171,7 +169,7 @@ class Gateway:
         namespace: Namespace,
         workflow_id: str,
         method: str,
-        request: Message,
+        request: object,
         *,
         timeout_s: float = PATIENCE_S,
     ) -> bytes:
@@ -235,12 +233,13 @@ class Gateway:
 
     def _encode(self, partition: int, fields: codec.Fields) -> bytes:
         epoch, incarnation = self._node.origin(partition)
-        fields["origin"] = {
+        origin = {
             "epoch": epoch,
             "incarnation": incarnation,
             "namespaces_position": self._namespaces.position,
             "asked_at": self._clock.now(),
         }
+        fields["origin"] = ("millrace.Origin", origin)
         return codec.COMMAND.encode(fields)
 
 

@@ -14,10 +14,12 @@ from streams.frontend.services import Services
 from streams.frontend.transport import Call
 from streams.frontend.validation import check_execution, parse
 from topology.decision import Namespace
+from topology.own_work import ReadHistory
 from topology.tokens import unpack_page
 
 _METHOD = "GetWorkflowExecutionHistory"
 _EMPTY_PAGE_BYTES = 2_048  # an empty page is a token of some hundred bytes; a larger one is not
+_PEOPLE = frozenset({"temporal-cli", "temporal-ui"})
 _TAIL_S = 1.0  # the answer leaves this long before the client's deadline
 
 
@@ -60,7 +62,7 @@ async def _read(
         namespace,
         request.execution.workflow_id,
         _METHOD,
-        request,
+        ReadHistory(request, shows_transient=_is_worker(call)),
         timeout_s=services.time_left(call),
     )
 
@@ -92,6 +94,11 @@ async def _wait(
                 return body
         finally:
             _forget(news)
+
+
+def _is_worker(call: Call) -> bool:
+    """Whether a client may be a worker that replays; the tools of people say who they are."""
+    return not any(key == "client-name" and name in _PEOPLE for key, name in call.metadata)
 
 
 def _watch(

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from google.protobuf.message import Message
-
 from streams.calls.waiters import Waiters
 from streams.frontend.settings import FrontendSettings
 from streams.frontend.transport import Call
@@ -23,7 +21,7 @@ class Namespaces(Protocol):
         """Return a namespace by its name."""
         ...
 
-    def by_id(self, id: str) -> Namespace | None:  # noqa: A002  Temporal's word
+    def by_id(self, namespace_id: str) -> Namespace | None:
         """Return a namespace by its id."""
         ...
 
@@ -70,7 +68,7 @@ class Gateway(Protocol):
         namespace: Namespace,
         workflow_id: str,
         method: str,
-        request: Message,
+        request: object,
         *,
         timeout_s: float,
     ) -> bytes:

@@ -9,13 +9,6 @@ from typing import Protocol
 from schemas.errors import InvalidArgument, NotFound
 from schemas.temporal import service
 from streams.frontend.namespaces import namespace_of
-from streams.frontend.oversize import (
-    fitting_cancellation,
-    fitting_completion,
-    fitting_failure,
-    fitting_heartbeat,
-    fitting_task_failure,
-)
 from streams.frontend.services import Services
 from streams.frontend.transport import Call
 from streams.frontend.validation import (
@@ -97,9 +90,8 @@ async def fail_workflow_task(services: Services, call: Call) -> bytes:
     request = parse(service.RespondWorkflowTaskFailedRequest, call.request)
     namespace, token = await _named(services, request)
     check_length("Identity", request.identity)
-    packed = fitting_task_failure(request, call.request)
     return await _ask(
-        services, call, namespace, token.workflow_id, "RespondWorkflowTaskFailed", packed
+        services, call, namespace, token.workflow_id, "RespondWorkflowTaskFailed", call.request
     )
 
 
@@ -108,8 +100,8 @@ async def complete_activity_task(services: Services, call: Call) -> bytes:
     request = parse(service.RespondActivityTaskCompletedRequest, call.request)
     namespace, token = await _named(services, request)
     check_length("Identity", request.identity)
-    method, packed = fitting_completion(request, call.request)
-    return await _ask(services, call, namespace, token.workflow_id, method, packed)
+    method = "RespondActivityTaskCompleted"
+    return await _ask(services, call, namespace, token.workflow_id, method, call.request)
 
 
 async def fail_activity_task(services: Services, call: Call) -> bytes:
@@ -117,15 +109,8 @@ async def fail_activity_task(services: Services, call: Call) -> bytes:
     request = parse(service.RespondActivityTaskFailedRequest, call.request)
     namespace, token = await _named(services, request)
     check_length("Identity", request.identity)
-    packed, failures = fitting_failure(request, call.request)
-    answer = await _ask(
-        services, call, namespace, token.workflow_id, "RespondActivityTaskFailed", packed
-    )
-    if not failures:
-        return answer
-    response = service.RespondActivityTaskFailedResponse.FromString(answer)
-    response.failures.extend(failures)
-    return response.SerializeToString()
+    method = "RespondActivityTaskFailed"
+    return await _ask(services, call, namespace, token.workflow_id, method, call.request)
 
 
 async def cancel_activity_task(services: Services, call: Call) -> bytes:
@@ -133,20 +118,14 @@ async def cancel_activity_task(services: Services, call: Call) -> bytes:
     request = parse(service.RespondActivityTaskCanceledRequest, call.request)
     namespace, token = await _named(services, request)
     check_length("Identity", request.identity)
-    method, packed = fitting_cancellation(request, call.request)
-    return await _ask(services, call, namespace, token.workflow_id, method, packed)
+    method = "RespondActivityTaskCanceled"
+    return await _ask(services, call, namespace, token.workflow_id, method, call.request)
 
 
 async def heartbeat(services: Services, call: Call) -> bytes:
-    """RecordActivityTaskHeartbeat; details that are too large fail the activity."""
+    """RecordActivityTaskHeartbeat."""
     request = parse(service.RecordActivityTaskHeartbeatRequest, call.request)
     namespace, token = await _named(services, request)
-    failed = fitting_heartbeat(request, call.request)
-    if failed is not None:
-        method = "RespondActivityTaskFailed"
-        await _ask(services, call, namespace, token.workflow_id, method, failed)
-        answer = service.RecordActivityTaskHeartbeatResponse(cancel_requested=True)
-        return answer.SerializeToString()
     return await services.gateway.beat(
         namespace,
         token.workflow_id,
@@ -170,8 +149,8 @@ async def complete_activity_by_id(services: Services, call: Call) -> bytes:
     request = parse(service.RespondActivityTaskCompletedByIdRequest, call.request)
     namespace = await _activity_of(services, request)
     check_length("Identity", request.identity)
-    method, packed = fitting_completion(request, call.request)
-    return await _ask(services, call, namespace, request.workflow_id, method, packed)
+    method = "RespondActivityTaskCompletedById"
+    return await _ask(services, call, namespace, request.workflow_id, method, call.request)
 
 
 async def fail_activity_by_id(services: Services, call: Call) -> bytes:
@@ -179,14 +158,8 @@ async def fail_activity_by_id(services: Services, call: Call) -> bytes:
     request = parse(service.RespondActivityTaskFailedByIdRequest, call.request)
     namespace = await _activity_of(services, request)
     check_length("Identity", request.identity)
-    packed, failures = fitting_failure(request, call.request)
     method = "RespondActivityTaskFailedById"
-    answer = await _ask(services, call, namespace, request.workflow_id, method, packed)
-    if not failures:
-        return answer
-    response = service.RespondActivityTaskFailedByIdResponse.FromString(answer)
-    response.failures.extend(failures)
-    return response.SerializeToString()
+    return await _ask(services, call, namespace, request.workflow_id, method, call.request)
 
 
 async def cancel_activity_by_id(services: Services, call: Call) -> bytes:
@@ -194,20 +167,14 @@ async def cancel_activity_by_id(services: Services, call: Call) -> bytes:
     request = parse(service.RespondActivityTaskCanceledByIdRequest, call.request)
     namespace = await _activity_of(services, request)
     check_length("Identity", request.identity)
-    method, packed = fitting_cancellation(request, call.request)
-    return await _ask(services, call, namespace, request.workflow_id, method, packed)
+    method = "RespondActivityTaskCanceledById"
+    return await _ask(services, call, namespace, request.workflow_id, method, call.request)
 
 
 async def heartbeat_by_id(services: Services, call: Call) -> bytes:
-    """RecordActivityTaskHeartbeatById; details that are too large fail the activity."""
+    """RecordActivityTaskHeartbeatById."""
     request = parse(service.RecordActivityTaskHeartbeatByIdRequest, call.request)
     namespace = await _activity_of(services, request)
-    failed = fitting_heartbeat(request, call.request)
-    if failed is not None:
-        method = "RespondActivityTaskFailedById"
-        await _ask(services, call, namespace, request.workflow_id, method, failed)
-        answer = service.RecordActivityTaskHeartbeatByIdResponse(cancel_requested=True)
-        return answer.SerializeToString()
     return await services.gateway.beat(
         namespace,
         request.workflow_id,

@@ -4,8 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-
-from google.protobuf.message import Message
+from typing import Any
 
 from schemas.errors import ServiceError
 from streams.calls.waiters import Waiters
@@ -21,9 +20,11 @@ class StubClock:
     """The real clocks."""
 
     def now(self) -> int:
+        """Wall clock, ns."""
         return time.time_ns()
 
     def monotonic(self) -> float:
+        """Seconds that never go back."""
         return time.monotonic()
 
 
@@ -34,10 +35,12 @@ class CountingRandom:
         self.count = 0
 
     def bytes(self, count: int) -> bytes:
+        """The next number."""
         self.count += 1
         return self.count.to_bytes(count)
 
     def fraction(self) -> float:
+        """Always a half."""
         return 0.5
 
 
@@ -67,15 +70,19 @@ class StubNamespaces:
     position: int = 7
 
     def by_name(self, name: str) -> Namespace | None:
+        """By name, of what is read."""
         return self.seen.get(name)
 
-    def by_id(self, id: str) -> Namespace | None:  # noqa: A002  as the real one
-        return next((each for each in self.seen.values() if each.id == id), None)
+    def by_id(self, namespace_id: str) -> Namespace | None:
+        """By id, of what is read."""
+        return next((each for each in self.seen.values() if each.id == namespace_id), None)
 
     def records(self) -> list[dict[str, object]]:
+        """What is read, as Avro fields."""
         return [record_of(each) for each in self.seen.values()]
 
     async def read_to_end(self) -> None:
+        """Read what is unread."""
         self.reads += 1
         self.seen |= self.unread
 
@@ -83,12 +90,24 @@ class StubNamespaces:
 Asked = tuple[str, str, str, bytes]
 
 
+def always(answer: bytes | Exception) -> Callable[[str, Any], bytes]:
+    """Return a function that answers, or raises, the same to everything."""
+
+    def answered(*_asked: object) -> bytes:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return answered
+
+
 @dataclass
 class StubGateway:
     """Remembers what it was asked; answers what it was told to."""
 
-    answer: Callable[[str, bytes], bytes] = lambda method, request: b""
-    page: Callable[[str, Message], bytes] = lambda method, request: b""
+    answer: Callable[[str, bytes], bytes] = field(default_factory=lambda: always(b""))
+    page: Callable[[str, Any], bytes] = field(default_factory=lambda: always(b""))
+    reads: list[tuple[str, str, str, Any]] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
     beats: list[tuple[str, int]] = field(default_factory=list)
     timeouts: list[float] = field(default_factory=list)
@@ -103,6 +122,7 @@ class StubGateway:
         *,
         timeout_s: float,
     ) -> bytes:
+        """Remember a command, and answer it."""
         self.asked.append((namespace.name, workflow_id, method, request))
         self.timeouts.append(timeout_s)
         if self.blocked is not None:
@@ -120,6 +140,7 @@ class StubGateway:
         heartbeat_timeout: int,
         timeout_s: float,
     ) -> bytes:
+        """Remember a heartbeat, and answer it."""
         self.beats.append((activity, heartbeat_timeout))
         return await self.ask(namespace, workflow_id, method, request, timeout_s=timeout_s)
 
@@ -128,11 +149,13 @@ class StubGateway:
         namespace: Namespace,
         workflow_id: str,
         method: str,
-        request: Message,
+        request: Any,
         *,
         timeout_s: float,
     ) -> bytes:
-        self.asked.append((namespace.name, workflow_id, method, request.SerializeToString()))
+        """Remember a read, and answer it."""
+        self.reads.append((namespace.name, workflow_id, method, request))
+        self.timeouts.append(timeout_s)
         return self.page(method, request)
 
 
@@ -144,6 +167,7 @@ class StubHistory:
     watches: list[tuple[int, str, asyncio.Future[None]]] = field(default_factory=list)
 
     def watch(self, partition: int, run_id: str) -> asyncio.Future[None]:
+        """A future for the test to resolve."""
         news = asyncio.get_running_loop().create_future()
         self.watches.append((partition, run_id, news))
         return news
@@ -154,7 +178,7 @@ class StubMatching:
     """A task queue that gives one answer, or lets its polls wait."""
 
     task: bytes | ServiceError | None = None
-    polls: list[tuple[str, TaskKind, str, str, float]] = field(default_factory=list)
+    polls: list[tuple[str, str, TaskKind, str, str, float]] = field(default_factory=list)
     polled: asyncio.Event = field(default_factory=asyncio.Event)
     given_up: int = 0
 
@@ -168,7 +192,8 @@ class StubMatching:
         identity: str,
         timeout_s: float,
     ) -> bytes:
-        self.polls.append((queue, kind, poll_id, identity, timeout_s))
+        """Remember a poll; answer it or wait for ever."""
+        self.polls.append((namespace.name, queue, kind, poll_id, identity, timeout_s))
         self.polled.set()
         if isinstance(self.task, ServiceError):
             raise self.task
@@ -193,6 +218,7 @@ class World:
     settings: FrontendSettings = field(default_factory=FrontendSettings)
 
     def services(self) -> Services:
+        """The bundle that functions get."""
         return Services(
             namespaces=self.namespaces,
             gateway=self.gateway,

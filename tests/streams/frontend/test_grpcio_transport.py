@@ -17,7 +17,7 @@ from streams.frontend.server import Frontend
 from streams.frontend.settings import FrontendSettings
 from streams.frontend.transport import AddressUnusable, Table
 from streams.metrics import Metrics
-from tests.streams.frontend.stubs import World
+from tests.streams.frontend.stubs import World, always
 
 _SERVICE = "/temporal.api.workflowservice.v1.WorkflowService/"
 _OPERATOR = "/temporal.api.operatorservice.v1.OperatorService/"
@@ -37,18 +37,22 @@ class Server:
         self.frontend = Frontend(self.services, transport, Metrics())
 
     async def start(self) -> None:
+        """Listen, and let calls in."""
         await self.frontend.start()
         self.frontend.open()
 
     def channel(self, **more: object) -> grpc.aio.Channel:
+        """Return a new connection."""
         return grpc.aio.insecure_channel(self.frontend.address, **more)
 
     async def stop(self) -> None:
+        """Stop as planned."""
         await self.frontend.stop()
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
+    """A frontend that is open."""
     server = Server(World())
     await server.start()
     yield server
@@ -57,11 +61,13 @@ async def server() -> AsyncIterator[Server]:
 
 @pytest.fixture
 async def channel(server: Server) -> AsyncIterator[grpc.aio.Channel]:
+    """A connection to it."""
     async with server.channel() as channel:
         yield channel
 
 
 def start_request(**more: object) -> bytes:
+    """Return a Start request."""
     fields = {
         "namespace": "default",
         "workflow_id": "w",
@@ -73,11 +79,13 @@ def start_request(**more: object) -> bytes:
 
 
 def poll_request() -> bytes:
+    """Return a poll."""
     request = service.PollWorkflowTaskQueueRequest(namespace="default", task_queue={"name": "tq"})
     return request.SerializeToString()
 
 
 async def refused(call: grpc.aio.UnaryUnaryCall) -> grpc.aio.AioRpcError:
+    """Return the error of a call that must fail."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return caught.value
@@ -85,7 +93,7 @@ async def refused(call: grpc.aio.UnaryUnaryCall) -> grpc.aio.AioRpcError:
 
 async def test_request_and_answer_pass_as_bytes(server: Server, channel: grpc.aio.Channel) -> None:
     """The gateway gets the request's own bytes, the client the answer's."""
-    server.world.gateway.answer = lambda method, request: b"answer"
+    server.world.gateway.answer = always(b"answer")
     request = start_request()
     answer = await channel.unary_unary(f"{_SERVICE}StartWorkflowExecution")(request)
     assert answer == b"answer"
@@ -103,11 +111,7 @@ async def test_gzip_request_is_understood(server: Server) -> None:
 async def test_error_carries_its_details(server: Server, channel: grpc.aio.Channel) -> None:
     """A refusal has code, text and `grpc-status-details-bin`."""
     error = WorkflowAlreadyStarted("taken", start_request_id="r", run_id="run")
-
-    def refuse(method: str, request: bytes) -> bytes:
-        raise error
-
-    server.world.gateway.answer = refuse
+    server.world.gateway.answer = always(error)
     call = channel.unary_unary(f"{_SERVICE}StartWorkflowExecution")(start_request())
     found = await refused(call)
     assert (found.code(), found.details()) == (grpc.StatusCode.ALREADY_EXISTS, "taken")
@@ -129,11 +133,7 @@ async def test_plain_refusal_has_no_details(channel: grpc.aio.Channel) -> None:
 
 async def test_bug_is_answered_internal(server: Server, channel: grpc.aio.Channel) -> None:
     """A function that raises a bug costs its own call only."""
-
-    def break_(method: str, request: bytes) -> bytes:
-        raise ZeroDivisionError
-
-    server.world.gateway.answer = break_
+    server.world.gateway.answer = always(ZeroDivisionError())
     call = channel.unary_unary(f"{_SERVICE}StartWorkflowExecution")(start_request())
     found = await refused(call)
     assert found.code() == grpc.StatusCode.INTERNAL
@@ -287,7 +287,7 @@ async def test_c7_stop_answers_polls_empty_and_ends_what_is_inside() -> None:
     server = Server(World())
     await server.start()
     server.world.gateway.blocked = asyncio.Event()
-    server.world.gateway.answer = lambda method, request: b"done"
+    server.world.gateway.answer = always(b"done")
     async with server.channel() as channel:
         watch = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"")
         first = health_pb2.HealthCheckResponse.FromString(await watch.read())
@@ -310,5 +310,5 @@ async def test_c7_stop_answers_polls_empty_and_ends_what_is_inside() -> None:
 async def _until(is_so: object, timeout_s: float = 10) -> None:
     assert callable(is_so)
     async with asyncio.timeout(timeout_s):
-        while not is_so():
+        while not is_so():  # noqa: ASYNC110  there is no event to wait for
             await asyncio.sleep(0)
