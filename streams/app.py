@@ -34,19 +34,21 @@ class GroupSettings(msgspec.Struct, frozen=True):
     folder: Path
     """Of this role on this node; holds the member id."""
     partitions: int
-    """Count of the role."""
+    """How many partitions the role has."""
     group_prefix: str = ""
     """Put before the role's name: the consumer group."""
     session_timeout_s: float = 6.0
-    """A dead node's partitions stand still for so long; the broker's least is 6."""
+    """How long a dead node's partitions stand still; the broker's least is 6, seconds."""
     heartbeat_interval_s: float = 0.3
-    """Every rebalance stops everybody until the slowest member's next heartbeat."""
+    """How often members report; a rebalance waits for the slowest one's report, seconds."""
     rebalance_timeout_s: float = 10.0
+    """How long a rebalance waits for a member, seconds."""
     request_timeout_s: float = 20.0
+    """How long a request to Kafka may take, seconds."""
     fetch_max_wait_ms: int = 250
-    """A long poll; also how long a seek may wait for the fetch in flight."""
+    """Length of a long poll; also how long a seek may wait for the fetch in flight, ms."""
     poll_count: int = 500
-    """Most records of one poll."""
+    """Most records of one poll, count."""
 
 
 class FormerLife:

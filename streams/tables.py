@@ -34,11 +34,13 @@ class TableSettings(msgspec.Struct, frozen=True):
     """How much memory and how many files the stores of a process may use, all together."""
 
     block_cache_bytes: int = 64 * _MEBIBYTE
+    """Memory for what was read from files, of all partitions, bytes."""
     write_buffers_bytes: int = 64 * _MEBIBYTE
+    """Memory for what is not in a file yet, of all partitions, bytes."""
     write_buffer_bytes: int = 16 * _MEBIBYTE
-    """Of one partition, before it is flushed to a file."""
+    """Memory for what is not in a file yet, of one partition, bytes."""
     max_open_files: int = 256
-    """Of one partition."""
+    """Files that one partition keeps open at most, count."""
 
 
 class RocksStores:

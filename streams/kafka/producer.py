@@ -67,6 +67,7 @@ class _Client:
         self._loop = asyncio.get_running_loop()
         self._complete: deque[_Flight] = deque()
         self._is_live = True
+        self._is_told = False
         self._thread = threading.Thread(target=self._poll, name=name, daemon=True)
         self._thread.start()
 
@@ -122,7 +123,8 @@ class _Client:
     def _poll(self) -> None:
         while self._is_live or len(self.rdkafka):
             self.rdkafka.poll(_POLL_S)
-            if self._complete:
+            if self._complete and not self._is_told:
+                self._is_told = True
                 self._tell(self._settle)
 
     def _tell(self, callback: Callable[[], None]) -> None:
@@ -132,6 +134,7 @@ class _Client:
             self._is_live = False
 
     def _settle(self) -> None:
+        self._is_told = False  # first: what completes from here on is told again
         while self._complete:
             self._complete.popleft().settle()
 
