@@ -183,13 +183,17 @@ class _Reader:
     def _fold(self, partition: int, records: Sequence[Record]) -> None:
         sink = self._sinks.get(partition)
         for start in range(0, len(records), SLICE_COUNT):
-            if sink is None or not self._is_live:
+            if sink is None or not self._is_live or self._has_order(partition):
                 return
             if not sink.fold(records[start : start + SLICE_COUNT]):
                 self._drop_if(partition, sink)
                 return
             if self._rests():
                 time.sleep(_REST_S)
+
+    def _has_order(self, partition: int) -> bool:
+        """Say whether the partition is about to be left, or read from another position."""
+        return any(order.partition == partition for order in tuple(self._orders))
 
     def _out_of_range(self, partition: int) -> None:
         sink = self._sinks.get(partition)

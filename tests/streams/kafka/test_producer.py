@@ -166,9 +166,12 @@ async def test_completed_batches_come_to_the_loop_in_one_call(
     loop = asyncio.get_running_loop()
     calls: list[object] = []
     original = loop.call_soon_threadsafe
-    monkeypatch.setattr(
-        loop, "call_soon_threadsafe", lambda *call: (calls.append(call), original(*call))[1]
-    )
+
+    def counted(*call: Any) -> Any:
+        calls.append(call)
+        return original(*call)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
     port = faked.topic("t")
     appends = [asyncio.ensure_future(port.append(0, [(None, b"v")] * 2)) for _ in range(3)]
     await asyncio.sleep(0)
