@@ -176,7 +176,7 @@ class Gateway:
         """Read accepted state of a workflow id (R1); waits for an owner as `ask` does."""
         partition = workflow_partition(namespace.name, workflow_id, self._node.partitions)
 
-        async def once(time_left_s: float) -> bytes:  # noqa: ARG001  the caller's own deadline ends it
+        async def once(_time_left_s: float) -> bytes:
             return await self._node.read(partition, method, request, namespace.id)
 
         return await self._insist(once, timeout_s)

@@ -39,7 +39,11 @@ class Health:
             raise NotFound(f"unknown service {name}")
         return self._answer(name)
 
-    async def _watch(self, call: Call, requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:  # noqa: ARG002  a stream's shape
+    async def _watch(
+        self,
+        call: Call,  # noqa: ARG002  a stream's shape
+        requests: AsyncIterator[bytes],
+    ) -> AsyncIterator[bytes]:
         name = parse(health.HealthCheckRequest, await anext(requests)).service
         changed = asyncio.Event()
         self._changed.add(changed)

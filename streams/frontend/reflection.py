@@ -31,7 +31,11 @@ class Reflection:
         """Return what a transport serves of it."""
         return {path: Stream(self._answers) for path in _PATHS}
 
-    async def _answers(self, call: Call, requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:  # noqa: ARG002  a stream's shape
+    async def _answers(
+        self,
+        call: Call,  # noqa: ARG002  a stream's shape
+        requests: AsyncIterator[bytes],
+    ) -> AsyncIterator[bytes]:
         async for packed in requests:
             request = parse(reflection.ServerReflectionRequest, packed)
             yield self._answer(request).SerializeToString()

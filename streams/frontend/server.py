@@ -82,7 +82,7 @@ def rpc_table(services: Services, door: Door, metrics: Metrics) -> Table:
             handler = (
                 unserved(method.name)
                 if function is None
-                else guarded(method.name, function, services, door, metrics)
+                else guarded(method.name, function, services, door=door, metrics=metrics)
             )
             table[f"/{service.full_name}/{method.name}"] = Unary(handler)
     return table

@@ -39,6 +39,15 @@ class TokenRequest(Protocol):
         ...
 
 
+class AnswerRequest(TokenRequest, Protocol):
+    """A worker's answer."""
+
+    @property
+    def identity(self) -> str:
+        """Who answers."""
+        ...
+
+
 async def poll_workflow_task(services: Services, call: Call) -> bytes:
     """PollWorkflowTaskQueue."""
     return await _poll(
@@ -78,48 +87,31 @@ async def _poll(
 async def complete_workflow_task(services: Services, call: Call) -> bytes:
     """RespondWorkflowTaskCompleted."""
     request = parse(service.RespondWorkflowTaskCompletedRequest, call.request)
-    namespace, token = await _named(services, request)
-    check_length("Identity", request.identity)
-    return await _ask(
-        services, call, namespace, token.workflow_id, "RespondWorkflowTaskCompleted", call.request
-    )
+    return await _answer(services, call, "RespondWorkflowTaskCompleted", request)
 
 
 async def fail_workflow_task(services: Services, call: Call) -> bytes:
     """RespondWorkflowTaskFailed."""
     request = parse(service.RespondWorkflowTaskFailedRequest, call.request)
-    namespace, token = await _named(services, request)
-    check_length("Identity", request.identity)
-    return await _ask(
-        services, call, namespace, token.workflow_id, "RespondWorkflowTaskFailed", call.request
-    )
+    return await _answer(services, call, "RespondWorkflowTaskFailed", request)
 
 
 async def complete_activity_task(services: Services, call: Call) -> bytes:
     """RespondActivityTaskCompleted."""
     request = parse(service.RespondActivityTaskCompletedRequest, call.request)
-    namespace, token = await _named(services, request)
-    check_length("Identity", request.identity)
-    method = "RespondActivityTaskCompleted"
-    return await _ask(services, call, namespace, token.workflow_id, method, call.request)
+    return await _answer(services, call, "RespondActivityTaskCompleted", request)
 
 
 async def fail_activity_task(services: Services, call: Call) -> bytes:
     """RespondActivityTaskFailed."""
     request = parse(service.RespondActivityTaskFailedRequest, call.request)
-    namespace, token = await _named(services, request)
-    check_length("Identity", request.identity)
-    method = "RespondActivityTaskFailed"
-    return await _ask(services, call, namespace, token.workflow_id, method, call.request)
+    return await _answer(services, call, "RespondActivityTaskFailed", request)
 
 
 async def cancel_activity_task(services: Services, call: Call) -> bytes:
     """RespondActivityTaskCanceled."""
     request = parse(service.RespondActivityTaskCanceledRequest, call.request)
-    namespace, token = await _named(services, request)
-    check_length("Identity", request.identity)
-    method = "RespondActivityTaskCanceled"
-    return await _ask(services, call, namespace, token.workflow_id, method, call.request)
+    return await _answer(services, call, "RespondActivityTaskCanceled", request)
 
 
 async def heartbeat(services: Services, call: Call) -> bytes:
@@ -147,28 +139,19 @@ async def answer_query(services: Services, call: Call) -> bytes:
 async def complete_activity_by_id(services: Services, call: Call) -> bytes:
     """RespondActivityTaskCompletedById."""
     request = parse(service.RespondActivityTaskCompletedByIdRequest, call.request)
-    namespace = await _activity_of(services, request)
-    check_length("Identity", request.identity)
-    method = "RespondActivityTaskCompletedById"
-    return await _ask(services, call, namespace, request.workflow_id, method, call.request)
+    return await _answer_by_id(services, call, "RespondActivityTaskCompletedById", request)
 
 
 async def fail_activity_by_id(services: Services, call: Call) -> bytes:
     """RespondActivityTaskFailedById."""
     request = parse(service.RespondActivityTaskFailedByIdRequest, call.request)
-    namespace = await _activity_of(services, request)
-    check_length("Identity", request.identity)
-    method = "RespondActivityTaskFailedById"
-    return await _ask(services, call, namespace, request.workflow_id, method, call.request)
+    return await _answer_by_id(services, call, "RespondActivityTaskFailedById", request)
 
 
 async def cancel_activity_by_id(services: Services, call: Call) -> bytes:
     """RespondActivityTaskCanceledById."""
     request = parse(service.RespondActivityTaskCanceledByIdRequest, call.request)
-    namespace = await _activity_of(services, request)
-    check_length("Identity", request.identity)
-    method = "RespondActivityTaskCanceledById"
-    return await _ask(services, call, namespace, request.workflow_id, method, call.request)
+    return await _answer_by_id(services, call, "RespondActivityTaskCanceledById", request)
 
 
 async def heartbeat_by_id(services: Services, call: Call) -> bytes:
@@ -209,6 +192,11 @@ class ActivityRequest(Protocol):
         """Activity id."""
         ...
 
+    @property
+    def identity(self) -> str:
+        """Who answers."""
+        ...
+
 
 async def _activity_of(services: Services, request: ActivityRequest) -> Namespace:
     """Check the ids of an activity; there are no standalone ones yet."""
@@ -241,14 +229,21 @@ async def _named(services: Services, request: TokenRequest) -> tuple[Namespace, 
     return await namespace_of(services, found.name if found else token.namespace_id), token
 
 
-async def _ask(
-    services: Services,
-    call: Call,
-    namespace: Namespace,
-    workflow_id: str,
-    method: str,
-    request: bytes,
-) -> bytes:
+async def _answer(services: Services, call: Call, method: str, request: AnswerRequest) -> bytes:
+    """Hand a worker's answer to the owner of the workflow id in its token."""
+    namespace, token = await _named(services, request)
+    check_length("Identity", request.identity)
     return await services.gateway.ask(
-        namespace, workflow_id, method, request, timeout_s=services.time_left(call)
+        namespace, token.workflow_id, method, call.request, timeout_s=services.time_left(call)
+    )
+
+
+async def _answer_by_id(
+    services: Services, call: Call, method: str, request: ActivityRequest
+) -> bytes:
+    """Hand an activity's end to the owner of its workflow id."""
+    namespace = await _activity_of(services, request)
+    check_length("Identity", request.identity)
+    return await services.gateway.ask(
+        namespace, request.workflow_id, method, call.request, timeout_s=services.time_left(call)
     )

@@ -166,7 +166,8 @@ def check_retry_policy(policy: common.RetryPolicy) -> None:
 
 def _check_error_types(types: Sequence[str]) -> None:
     """Check that error types which name a timeout name one that there is."""
-    names = {name.removeprefix("TIMEOUT_TYPE_") for name in enums.TimeoutType.keys()}  # noqa: SIM118  protobuf's own
+    values = enums.TimeoutType.DESCRIPTOR.values
+    names = {value.name.removeprefix("TIMEOUT_TYPE_") for value in values}
     for each in types:
         if not each.startswith(_TIMEOUT_PREFIX):
             continue
