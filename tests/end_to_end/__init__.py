@@ -1,0 +1,1 @@
+"""The official SDK as client and worker against `millrace dev` as a process."""
