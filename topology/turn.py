@@ -41,6 +41,10 @@ class Folds(Protocol):
         """Whether events of a type wait while a workflow task is out."""
         ...
 
+    def begins_batch(self, event_type: int) -> bool:
+        """Whether a batch of history begins with events of a type, wherever they come."""
+        ...
+
     def on_event(self, run: Run, event: history.HistoryEvent, *, size: int, batch_id: int) -> Run:
         """Fold a numbered public event of `size` bytes in the batch that begins at `batch_id`."""
         ...
@@ -153,7 +157,9 @@ class Turn:
         event.event_id = run.execution.next_event_id
         event.task_id = event.event_id
         body = event.SerializeToString()
-        batch_id = self._batches.setdefault(self._focus, event.event_id)
+        batch_id = self._batches.get(self._focus, 0)
+        if self._folds.begins_batch(event.event_type) or not batch_id:
+            batch_id = self._batches[self._focus] = event.event_id
         self.runs[self._focus] = self._folds.on_event(run, event, size=len(body), batch_id=batch_id)
         at = event.event_time.seconds * 1_000_000_000 + event.event_time.nanos
         self._note(HistoryFact(event.event_id, event.event_type, at, body))

@@ -24,7 +24,10 @@ from topology.workflow import (
     workflow_task,
 )
 from topology.workflow.facts import EventBuffered, Private, RunOpened
+from topology.workflow.histories import begins_batch
 from topology.workflow.state import Run
+
+__all__ = ["EVENTS", "PRIVATE", "begins_batch", "fold", "is_buffered", "on_event", "on_private"]
 
 EventFold = Callable[[Run, history.HistoryEvent, int], Run]
 PrivateFold = Callable[[Run, Any], Run]
@@ -132,7 +135,8 @@ def fold(run: Run | None, recorded: list[HistoryFact | StateFact]) -> Run:
             run = on_private(run, _read_private(fact))
             continue
         assert run is not None, f"expected RunOpened first, found event {fact.event_id}"
-        batch_id = batch_id or fact.event_id
+        if begins_batch(fact.event_type) or not batch_id:
+            batch_id = fact.event_id
         event = history.HistoryEvent.FromString(fact.body)
         run = on_event(run, event, size=len(fact.body), batch_id=batch_id)
     assert run is not None, "expected facts, found none"

@@ -18,9 +18,7 @@ PAGE_BATCHES_MAX = 256
 PAGE_BYTES_MAX = 3 * 1024 * 1024
 
 _NORMAL = enums.TaskQueueKind.TASK_QUEUE_KIND_NORMAL
-_HISTORY_FIELD = (
-    service.PollWorkflowTaskQueueResponse.DESCRIPTOR.fields_by_name["history"].number << 3 | 2
-)
+_HISTORY_FIELD = service.PollWorkflowTaskQueueResponse.DESCRIPTOR.fields_by_name["history"].number
 
 
 class Page(NamedTuple):
@@ -31,12 +29,25 @@ class Page(NamedTuple):
     is_full: bool  # the page ended because of its size
 
 
+def begins_batch(event_type: int) -> bool:
+    """Whether a batch of history begins with events of a type, wherever they come.
+
+    So the history behind a completed task can be read from a batch boundary on.
+    """
+    return event_type == on.WORKFLOW_TASK_COMPLETED
+
+
 def history_bytes(events: Iterable[bytes]) -> bytes:
     """Return serialized events as the bytes of a `History` message (field 1, repeated)."""
     parts: list[bytes] = []
     for body in events:
         parts += (b"\x0a", varint(len(body)), body)
     return b"".join(parts)
+
+
+def field(number: int, body: bytes) -> bytes:
+    """Return a protobuf field that holds a message, a string or bytes."""
+    return b"".join((varint(number << 3 | 2), varint(len(body)), body))
 
 
 def varint(number: int) -> bytes:
@@ -122,12 +133,15 @@ def transient_events(row: Execution) -> bytes:
     return history_bytes(events)
 
 
-def workflow_task_answer(run: Run, rows: Rows) -> bytes:
-    """Return the PollWorkflowTaskQueueResponse of the run's started task."""
+def workflow_task_answer(run: Run, rows: Rows, *, first_event_id: int = 1) -> bytes:
+    """Return the PollWorkflowTaskQueueResponse of the run's started task.
+
+    Its history begins at a batch boundary: the whole, or what a worker has not seen yet.
+    """
     row = run.execution
     task = row.task
     assert task is not None, "expected a started workflow task"
-    found = page(rows, row, 1)
+    found = page(rows, row, first_event_id)
     answer = service.PollWorkflowTaskQueueResponse(
         task_token=pack(
             Token(
@@ -165,5 +179,4 @@ def workflow_task_answer(run: Run, rows: Rows) -> bytes:
         )
     elif task.is_transient:
         events += transient_events(row)
-    head = answer.SerializeToString()
-    return b"".join((head, varint(_HISTORY_FIELD), varint(len(events)), events))
+    return answer.SerializeToString() + field(_HISTORY_FIELD, events)

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from schemas.rows import pack, unpacker
 from topology.decision import Fact, HistoryFact, Rows
 from topology.workflow import activity_deadlines, due, timer
-from topology.workflow.histories import history_bytes
+from topology.workflow.histories import begins_batch, history_bytes
 from topology.workflow.keys import batch_key, due_key, execution_key, run_prefix
 from topology.workflow.state import Activity, Current, Execution, Run, Timer
 
@@ -56,10 +56,20 @@ def changed_rows(before: Run | None, after: Run, recorded: Iterable[Fact]) -> Wr
         written[execution_key(run_id)] = pack(after.execution)
     _write_entities(written, before, after)
     _write_due(written, before, after)
-    batch = [fact for fact in recorded if isinstance(fact, HistoryFact)]
-    if batch:
-        written[batch_key(run_id, batch[0].event_id)] = history_bytes(each.body for each in batch)
+    for first_event_id, bodies in _batches(recorded):
+        written[batch_key(run_id, first_event_id)] = history_bytes(bodies)
     return written
+
+
+def _batches(recorded: Iterable[Fact]) -> list[tuple[int, list[bytes]]]:
+    """Cut the events of a transition into batches: (first event id, bodies)."""
+    batches: list[tuple[int, list[bytes]]] = []
+    for fact in recorded:
+        if isinstance(fact, HistoryFact):
+            if begins_batch(fact.event_type) or not batches:
+                batches.append((fact.event_id, []))
+            batches[-1][1].append(fact.body)
+    return batches
 
 
 def without_fresh(run: Run) -> Run:

@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from schemas import event_types as on
-from schemas.errors import InvalidArgument
+from schemas.errors import InvalidArgument, Unimplemented
 from schemas.temporal import command, enums, failure, history, service
+from topology.decision import ReplyBody, Rows
 from topology.turn import Turn
 from topology.workflow import (
     activity_schedule,
     buffering,
     execution,
+    histories,
     timer,
     workflow_task,
 )
@@ -22,6 +24,10 @@ from topology.workflow.bad_command import BadCommand
 
 _Type = enums.CommandType
 _Cause = enums.WorkflowTaskFailedCause
+
+_WORKFLOW_TASK = service.RespondWorkflowTaskCompletedResponse.DESCRIPTOR.fields_by_name[
+    "workflow_task"
+].number
 
 _UNHANDLED = _Cause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
 
@@ -43,8 +49,7 @@ def complete(turn: Turn, request: service.RespondWorkflowTaskCompletedRequest) -
         _refuse(turn, request, bad, text)
         turn.reply(f"refused:{text}", InvalidArgument(text))
         return
-    response = service.RespondWorkflowTaskCompletedResponse()
-    turn.reply("done", response.SerializeToString())
+    turn.reply("done", _inline_answer(turn) if _is_inline(turn) else b"")
 
 
 def fail(turn: Turn, request: service.RespondWorkflowTaskFailedRequest) -> None:
@@ -56,8 +61,6 @@ def fail(turn: Turn, request: service.RespondWorkflowTaskFailedRequest) -> None:
     if request.HasField("failure"):
         given.failure.CopyFrom(request.failure)
     if request.cause == _Cause.WORKFLOW_TASK_FAILED_CAUSE_GRPC_MESSAGE_TOO_LARGE:
-        workflow_task.record_failed(turn, given)
-        buffering.flush(turn)
         execution.terminate_run(
             turn, reason="GrpcMessageTooLarge", details=None, identity="history-service"
         )
@@ -76,8 +79,10 @@ def cause_text(bad: BadCommand) -> str:
 def _check_sequence(request: service.RespondWorkflowTaskCompletedRequest) -> None:
     """Refuse a batch that cannot be: unknown types, or something behind a close command."""
     for index, each in enumerate(request.commands):
+        if each.command_type not in _Type.values():
+            raise InvalidArgument(f"Unknown command type: {each.command_type}")
         if each.command_type not in COMMANDS:
-            raise InvalidArgument(f"Unknown command type: {_type_name(each)}")
+            raise Unimplemented(f"worker command {_type_name(each)} is not served yet")
         if each.command_type in _CLOSING and index != len(request.commands) - 1:
             raise InvalidArgument(
                 f"invalid command sequence: [{', '.join(map(_type_name, request.commands))}], "
@@ -86,10 +91,7 @@ def _check_sequence(request: service.RespondWorkflowTaskCompletedRequest) -> Non
 
 
 def _type_name(each: command.Command) -> str:
-    try:
-        name = _Type.Name(each.command_type)
-    except ValueError:
-        return str(each.command_type)
+    name = _Type.Name(each.command_type)
     return name.removeprefix("COMMAND_TYPE_").title().replace("_", "")
 
 
@@ -104,8 +106,29 @@ def _carry_out(turn: Turn, request: service.RespondWorkflowTaskCompletedRequest)
     if turn.execution.status != execution.RUNNING:
         return
     has_new_events = buffering.flush(turn)
-    if has_new_events or request.force_create_new_workflow_task:
+    if not has_new_events and not request.force_create_new_workflow_task:
+        return
+    if request.return_new_workflow_task:
+        workflow_task.schedule_inline(turn, request.identity)
+    else:
         workflow_task.schedule_if_idle(turn)
+
+
+def _is_inline(turn: Turn) -> bool:
+    task = turn.execution.task
+    return task is not None and task.poll_id == workflow_task.INLINE_POLL_ID
+
+
+def _inline_answer(turn: Turn) -> ReplyBody:
+    """Return how to build the answer that holds the next workflow task."""
+    run = turn.state
+
+    def answer(rows: Rows) -> bytes:
+        first = run.execution.previous_started_event_id + 1
+        task = histories.workflow_task_answer(run, rows, first_event_id=first)
+        return histories.field(_WORKFLOW_TASK, task)
+
+    return answer
 
 
 def _refuse(

@@ -32,6 +32,8 @@ _FORCE_CLOSE = enums.WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CL
 _START_TO_CLOSE = enums.TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE
 _NORMAL = enums.TaskQueueKind.TASK_QUEUE_KIND_NORMAL
 
+INLINE_POLL_ID = "request-from-RespondWorkflowTaskCompleted"
+
 PATIENT_ATTEMPTS = 3
 """Up to this attempt a task times out after the run's own task timeout."""
 
@@ -64,6 +66,17 @@ def timeout_of(task_timeout: int, attempt: int) -> int:
         return task_timeout
     backoff = 5 * SECOND * 2 ** min(attempt - PATIENT_ATTEMPTS - 1, 30)
     return int(task_timeout + min(backoff, limits.TASK_RETRY_MAX_INTERVAL))
+
+
+def schedule_inline(turn: Turn, identity: str) -> None:
+    """Schedule the next task and start it at once for the worker that is answering."""
+    _record_scheduled(
+        turn,
+        attempt=1,
+        timeout=timeout_of(turn.execution.task_timeout, 1),
+        at=turn.now,
+    )
+    _record_started(turn, INLINE_POLL_ID, identity)
 
 
 def start(turn: Turn, ask: StartTask) -> None:
@@ -262,9 +275,8 @@ def _publish(turn: Turn) -> WorkflowTask:
 
 def _retry(turn: Turn) -> None:
     if buffering.flush(turn):  # new events: a normal task, attempt 1
-        attempt, at = 1, turn.now
-        timeout = timeout_of(turn.execution.task_timeout, attempt)
-        _record_scheduled(turn, attempt=attempt, timeout=timeout, at=at)
+        timeout = timeout_of(turn.execution.task_timeout, 1)
+        _record_scheduled(turn, attempt=1, timeout=timeout, at=turn.now)
         _offer(turn)
     else:
         schedule(turn)

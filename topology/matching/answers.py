@@ -1,0 +1,27 @@
+"""What matching adds to the poll answers that history built."""
+
+from typing import Final
+
+from schemas.temporal import service
+
+_HINT_FIELD: Final = service.PollWorkflowTaskQueueResponse.DESCRIPTOR.fields_by_name[
+    "backlog_count_hint"
+].number
+_TAG: Final = bytes([_HINT_FIELD << 3])
+
+
+def with_backlog_count(answer: bytes, count: int) -> bytes:
+    """Append `backlog_count_hint` to a PollWorkflowTaskQueueResponse; zero adds nothing.
+
+    Serialized messages can be concatenated, so nothing is parsed.
+    """
+    return answer + _TAG + _varint(count) if count > 0 else answer
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)

@@ -1,0 +1,118 @@
+"""One task queue: polls that wait, tasks that wait, and who is given what.
+
+Polls and tasks are both first come, first served; a lower priority number comes first. While a
+poll waits no task does, but for a task that history could not be asked about. Whoever is matched
+leaves the queue: the shell asks history, and then the task is finished or put back, and the poll
+is answered or waits on.
+"""
+
+from collections import OrderedDict
+from typing import Final, NamedTuple
+
+from schemas.instants import MINUTE
+from topology.decision import Rows
+from topology.matching.backlog import Backlog
+from topology.matching.tasks import Match, Poll, QueueKey, Task
+
+IDLE: Final = 5 * MINUTE
+"""A queue that nobody has used for so long is forgotten, its stored tasks are not."""
+REMEMBERED: Final = 5 * MINUTE
+"""So long a poller is remembered."""
+POLLERS_LIMIT: Final = 1_000
+"""So many pollers of a queue are remembered."""
+SLICE: Final = 200
+"""So many tasks are looked at in one go."""
+
+
+class Offered(NamedTuple):
+    """What to do now: ask history for matches, remove the expired; go on if there may be more."""
+
+    matches: list[Match]
+    expired: list[Task]
+    is_more: bool
+
+
+class TaskQueue:
+    """The state of one task queue in memory."""
+
+    def __init__(self, key: QueueKey, *, stored: int, now: int) -> None:
+        """Load a queue that has so many stored tasks."""
+        self.key = key
+        self.backlog = Backlog(key, stored)
+        self._polls: OrderedDict[str, Poll] = OrderedDict()
+        self._seen: OrderedDict[str, int] = OrderedDict()
+        self._used_at = now
+
+    @property
+    def waiting_count(self) -> int:
+        """Return how many polls wait."""
+        return len(self._polls)
+
+    @property
+    def may_match(self) -> bool:
+        """Polls and tasks wait, as far as can be said without reading rows."""
+        return bool(self._polls) and not self.backlog.is_empty
+
+    def wait(self, poll: Poll, now: int) -> None:
+        """Let a poll wait behind the others, and remember who it was."""
+        self._polls[poll.poll_id] = poll
+        self._used_at = now
+        self._seen[poll.identity] = now
+        self._seen.move_to_end(poll.identity)
+        if len(self._seen) > POLLERS_LIMIT:
+            self._seen.popitem(last=False)
+
+    def wait_on(self, poll: Poll) -> None:
+        """Let a poll that got nothing wait again, before the others."""
+        self._polls[poll.poll_id] = poll
+        self._polls.move_to_end(poll.poll_id, last=False)
+
+    def leave(self, poll_id: str) -> bool:
+        """Take a poll out; False: it does not wait (any more)."""
+        return self._polls.pop(poll_id, None) is not None
+
+    def match(self, task: Task) -> Poll | None:
+        """Return the poll that an offered task goes to at once, past `tasks`.
+
+        None: nobody waits, or others wait before it; then it is added to the backlog.
+        """
+        if self._polls and self.backlog.is_empty:
+            return self._polls.popitem(last=False)[1]
+        self.backlog.add(task)
+        return None
+
+    def offer(self, rows: Rows, now: int) -> Offered:
+        """Match what waits with who waits, and take out what is expired."""
+        matches: list[Match] = []
+        expired: list[Task] = []
+        while self._polls and len(matches) + len(expired) < SLICE:
+            task = self.backlog.take(rows)
+            if task is None:
+                return Offered(matches, expired, is_more=False)
+            if task.is_expired(now):
+                self.backlog.finish(task)
+                expired.append(task)
+            else:
+                matches.append(Match(task, self._polls.popitem(last=False)[1]))
+        return Offered(matches, expired, is_more=bool(self._polls))
+
+    def pollers(self, now: int) -> list[tuple[str, int]]:
+        """Return (identity, last access in ns) of who polled lately, the latest first."""
+        self._forget_pollers(now)
+        return list(reversed(self._seen.items()))
+
+    def is_idle(self, now: int) -> bool:
+        """Tell whether it can be forgotten; forget old pollers, and rows that nobody waits for."""
+        self._forget_pollers(now)
+        if self._polls:
+            return False
+        self.backlog.shrink()
+        is_in_use = self.backlog.taken_count or self.backlog.fresh_count
+        return not is_in_use and now - self._used_at >= IDLE
+
+    def _forget_pollers(self, now: int) -> None:
+        while self._seen:
+            identity = next(iter(self._seen))
+            if now - self._seen[identity] < REMEMBERED:
+                return
+            del self._seen[identity]
