@@ -19,6 +19,7 @@ from schemas.errors import (
 )
 from schemas.ids import workflow_key, workflow_partition
 from streams.calls.heartbeats import Beat, Heartbeats
+from streams.calls.pause import Pause
 from streams.log.ports import Clock, Producer, Random
 from streams.metrics import Count, Metrics
 from topology.decision import Namespace
@@ -26,8 +27,6 @@ from topology.decision import Namespace
 PATIENCE_S = 60.0
 """How long a command is repeated at most (C2)."""
 
-_SHORTEST_PAUSE_S = 0.02
-_LONGEST_PAUSE_S = 1.0
 _COMMAND_ID_BYTES = 16
 
 
@@ -59,18 +58,6 @@ class Namespaces(Protocol):
     def position(self) -> int:
         """The next offset."""
         ...
-
-
-class Pause:
-    """How long to wait before asking again: longer each time, never the same twice."""
-
-    def __init__(self, random: Random) -> None:
-        self._random = random
-
-    def after(self, attempts: int) -> float:
-        """Return the pause (s) after so many attempts."""
-        ceiling = min(_LONGEST_PAUSE_S, _SHORTEST_PAUSE_S * (1 << min(attempts, 10)))
-        return ceiling * (0.5 + self._random.fraction() / 2)
 
 
 class Gateway:

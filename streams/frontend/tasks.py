@@ -4,14 +4,17 @@ A task token names the workflow id whose owner decides; whether the token is sti
 there. Polls wait in matching.
 """
 
+import asyncio
 from typing import Protocol
 
-from schemas.errors import InvalidArgument, NotFound
+from schemas.errors import InvalidArgument, NotFound, NotTheOwner
 from schemas.temporal import service
+from streams.calls.pause import Pause
 from streams.frontend.namespaces import namespace_of
 from streams.frontend.services import Services
 from streams.frontend.transport import Call
 from streams.frontend.validation import (
+    MIN_LONG_POLL_S,
     check_length,
     check_long_poll,
     check_run_id,
@@ -23,6 +26,7 @@ from topology.effects import TaskKind
 from topology.tokens import Token, unpack
 
 _EMPTY = b""
+PollRequest = service.PollWorkflowTaskQueueRequest | service.PollActivityTaskQueueRequest
 
 
 class TokenRequest(Protocol):
@@ -65,23 +69,44 @@ async def poll_activity_task(services: Services, call: Call) -> bytes:
 async def _poll(
     services: Services,
     call: Call,
-    request: service.PollWorkflowTaskQueueRequest | service.PollActivityTaskQueueRequest,
+    request: PollRequest,
     kind: TaskKind,
 ) -> bytes:
     namespace = await namespace_of(services, request.namespace)
     time_left_s = check_long_poll(None if call.deadline is None else services.time_left(call))
     check_length("Identity", request.identity)
     check_task_queue(request.task_queue)
+    wait_s = min(time_left_s, services.settings.task_poll_s)
     with services.waiters.waiting(f"{kind}_task_poll", namespace.name):
-        return await services.matching.poll(
-            namespace,
-            request.task_queue.name,
-            kind,
-            poll_id=services.new_id(),
-            identity=request.identity,
-            timeout_s=min(time_left_s, services.settings.task_poll_s),
-        )
+        return await _wait(services, namespace, request, kind, wait_s=wait_s)
     return _EMPTY  # a planned stop ended the wait (C7)
+
+
+async def _wait(
+    services: Services, namespace: Namespace, request: PollRequest, kind: TaskKind, *, wait_s: float
+) -> bytes:
+    """Wait for a task; a queue that moves is asked again under the same poll id (C4)."""
+    until = services.clock.monotonic() + wait_s
+    poll_id = services.new_id()
+    pause = Pause(services.random)
+    attempts = 0
+    while True:
+        time_left_s = until - services.clock.monotonic()
+        try:
+            return await services.matching.poll(
+                namespace,
+                request.task_queue.name,
+                kind,
+                poll_id=poll_id,
+                identity=request.identity,
+                timeout_s=time_left_s,
+            )
+        except NotTheOwner:
+            pause_s = pause.after(attempts)
+            if pause_s + MIN_LONG_POLL_S > time_left_s:
+                raise
+        attempts += 1
+        await asyncio.sleep(pause_s)
 
 
 async def complete_workflow_task(services: Services, call: Call) -> bytes:

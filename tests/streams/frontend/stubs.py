@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.errors import ServiceError
+from schemas.errors import NotTheOwner, ServiceError
 from streams.calls.waiters import Waiters
 from streams.frontend.services import Services
 from streams.frontend.settings import FrontendSettings
@@ -181,6 +181,7 @@ class StubMatching:
     polls: list[tuple[str, str, TaskKind, str, str, float]] = field(default_factory=list)
     polled: asyncio.Event = field(default_factory=asyncio.Event)
     given_up: int = 0
+    moves: int = 0
 
     async def poll(
         self,
@@ -195,6 +196,9 @@ class StubMatching:
         """Remember a poll; answer it or wait for ever."""
         self.polls.append((namespace.name, queue, kind, poll_id, identity, timeout_s))
         self.polled.set()
+        if self.moves:
+            self.moves -= 1
+            raise NotTheOwner("moved")
         if isinstance(self.task, ServiceError):
             raise self.task
         if self.task is not None:

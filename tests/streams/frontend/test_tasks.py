@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import NotFound, ResourceExhausted
+from schemas.errors import NotFound, NotTheOwner, ResourceExhausted
 from schemas.temporal import service
 from streams.frontend import tasks
 from streams.frontend.rpcs import WORKFLOW_SERVICE
@@ -63,7 +63,26 @@ async def test_c4_poll_carries_its_time_and_an_id() -> None:
     assert first[:3] == ("default", "tq", "workflow")
     assert second[:3] == ("default", "tq", "activity")
     assert first[3] != second[3]
-    assert first[4:] == ("me", 20)
+    assert first[4] == "me"
+    assert 19 < first[5] <= 20
+
+
+async def test_c4_moved_queue_is_asked_again_under_the_same_poll_id() -> None:
+    """A task that the former owner had started for the poll is given again."""
+    world = World()
+    world.matching.moves = 2
+    world.matching.task = b"task"
+    assert await tasks.poll_workflow_task(world.services(), poll_of()) == b"task"
+    assert len(world.matching.polls) == 3
+    assert len({poll[3] for poll in world.matching.polls}) == 1
+
+
+async def test_c2_queue_without_an_owner_is_unavailable_in_the_end() -> None:
+    """A poll does not hide that nobody serves its queue."""
+    world = World(settings=FrontendSettings(task_poll_s=2))
+    world.matching.moves = 1_000
+    with pytest.raises(NotTheOwner):
+        await tasks.poll_workflow_task(world.services(), poll_of())
 
 
 async def test_c3_polls_are_bounded() -> None:
