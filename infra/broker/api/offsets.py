@@ -118,6 +118,8 @@ def _cut(broker: Broker, topic: str, partition: Message, dropped: list[Segment])
     code, low_watermark = ErrorCode.NONE, -1
     try:
         log = broker.topics.log(topic, index)
+        if not log.config.is_deleted:
+            raise KafkaError(ErrorCode.POLICY_VIOLATION, "expected a cleanup.policy with delete")
         offset = log.high_watermark if offset == _HIGH_WATERMARK else offset
         if not 0 <= offset <= log.high_watermark:
             raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE)
