@@ -184,6 +184,11 @@ class Desk:
         )
         return self.ask("StartTask", ask, workflow_id=offer.workflow_id)
 
+    def taken(self, offer: OfferTask, *, poll_id: str) -> service.PollActivityTaskQueueResponse:
+        """Start an offered activity for a poll; return its task."""
+        packed = self.start_task(offer, poll_id=poll_id)
+        return service.PollActivityTaskQueueResponse.FromString(packed)
+
     def hand_back(self, offer: OfferTask, *, poll_id: str) -> None:
         """Give a started task back; raises Stale."""
         ask = HandBack(

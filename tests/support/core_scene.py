@@ -43,7 +43,8 @@ class Scene(Desk):
 
     def history(self, workflow_id: str = "w", *, after: int = 0) -> None:
         """Write a history, or what follows an event id."""
-        self._lines.append(f"history {workflow_id} after {after}:" if after else "history w:")
+        since = f" after {after}" if after else ""
+        self._lines.append(f"history {workflow_id}{since}:")
         for event in self.events(workflow_id):
             if event.event_id > after:
                 self._lines.append(self._printer.event_line(event))
