@@ -25,10 +25,14 @@ from topology.decision import Ask, Change, Decision, Namespace
 from topology.effects import OfferTask
 from topology.own_work import HandBack, ReadHistory, StartTask
 from topology.workflow import rows as run_rows
+from topology.workflow.state import Run
 
 NAMESPACE = Namespace("00000000-0000-4000-8000-00000000000d", "default", 1, DAY)
 EPOCH = 1_700_000_000 * SECOND
 DUE_MAX = 1_000
+
+WorkflowTask = service.PollWorkflowTaskQueueResponse
+ActivityTask = service.PollActivityTaskQueueResponse
 
 
 class MemoryRows:
@@ -69,7 +73,8 @@ class Desk:
 
     def __init__(self) -> None:
         self.now = EPOCH
-        self.offers: list[OfferTask] = []
+        self.offers: list[OfferTask] = []  # nobody has taken them yet
+        self.offered: list[OfferTask] = []  # all there ever were
         self.log: list[tuple[int, list[Change]]] = []
         self.run_id = ""  # of the run started last
         self._live = Partition()
@@ -89,7 +94,7 @@ class Desk:
         self._asked += 1
         self.now += MILLISECOND
         ask = Ask(method, NAMESPACE, workflow_id, request, command_id=self._asked.to_bytes(16))
-        decision = self._live.core.decide(ask, now=self.now, seed=self._asked.to_bytes(32))
+        decision = self._decide(ask)
         self._accept(decision)
         (reply,) = decision.replies
         body = reply.body
@@ -160,15 +165,13 @@ class Desk:
 
     # -- workers
 
-    def poll(self, queue: str = "tq") -> service.PollWorkflowTaskQueueResponse:
+    def poll(self, queue: str = "tq") -> WorkflowTask:
         """Take the next workflow task, waiting as long as it takes."""
-        packed = self._take(queue, "workflow")
-        return service.PollWorkflowTaskQueueResponse.FromString(packed)
+        return WorkflowTask.FromString(self._take(queue, "workflow"))
 
-    def poll_activity(self, queue: str = "tq") -> service.PollActivityTaskQueueResponse:
+    def poll_activity(self, queue: str = "tq") -> ActivityTask:
         """Take the next activity task, waiting as long as it takes."""
-        packed = self._take(queue, "activity")
-        return service.PollActivityTaskQueueResponse.FromString(packed)
+        return ActivityTask.FromString(self._take(queue, "activity"))
 
     def start_task(self, offer: OfferTask, *, poll_id: str = "") -> bytes:
         """Start an offered task for a poll; raises Stale."""
@@ -183,11 +186,6 @@ class Desk:
             stamp=offer.stamp,
         )
         return self.ask("StartTask", ask, workflow_id=offer.workflow_id)
-
-    def taken(self, offer: OfferTask, *, poll_id: str) -> service.PollActivityTaskQueueResponse:
-        """Start an offered activity for a poll; return its task."""
-        packed = self.start_task(offer, poll_id=poll_id)
-        return service.PollActivityTaskQueueResponse.FromString(packed)
 
     def hand_back(self, offer: OfferTask, *, poll_id: str) -> None:
         """Give a started task back; raises Stale."""
@@ -283,6 +281,16 @@ class Desk:
         packed = self.read("DescribeWorkflowExecution", request)
         return service.DescribeWorkflowExecutionResponse.FromString(packed)
 
+    def runs(self) -> list[Run]:
+        """Return the states of all runs, as they load from their rows."""
+        run_ids = {key[1:37].decode() for key, _ in self.rows.scan(b"r")}
+        loaded = (run_rows.load(self.rows, run_id) for run_id in sorted(run_ids))
+        return [run for run in loaded if run is not None]
+
+    def forget(self) -> None:
+        """Let the core lose its cache, as after an append of unknown outcome."""
+        self._live.core.forget()
+
     # -- the rule of every core test
 
     def check(self) -> None:
@@ -296,6 +304,16 @@ class Desk:
 
     # -- inside
 
+    def _decide(self, ask: Ask) -> Decision:
+        """Decide; a refusal must leave the states as they were."""
+        runs = self._live.core._runs
+        before = dict(runs)
+        try:
+            return self._live.core.decide(ask, now=self.now, seed=self._asked.to_bytes(32))
+        except ServiceError:
+            assert all(runs[run_id] is run for run_id, run in before.items())
+            raise
+
     def _accept(self, decision: Decision) -> None:
         changes = copy.deepcopy(decision.changes)
         if changes:
@@ -304,7 +322,9 @@ class Desk:
         replayed = self._replayed.core.fold(changes, decided_at=self.now)
         assert replayed == decision.rows, "replaying a decision wrote other rows"
         self._replayed.rows.write(replayed)
-        self.offers += [each for each in decision.effects if isinstance(each, OfferTask)]
+        offers = [each for each in decision.effects if isinstance(each, OfferTask)]
+        self.offers += offers
+        self.offered += offers
 
     def _take(self, queue: str, kind: str) -> bytes:
         while True:

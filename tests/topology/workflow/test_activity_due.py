@@ -2,7 +2,7 @@
 
 from schemas.errors import NotFound, Stale
 from schemas.instants import SECOND
-from tests.support.core import Desk
+from tests.support.core import ActivityTask, Desk
 from tests.support.core_scene import Scene, golden, names
 from tests.support.core_words import QUICK, activity, cancel_activity, complete, failed, sec, val
 from topology.workflow.activity_deadlines import due_at
@@ -222,7 +222,7 @@ def test_m2_a_start_that_reached_nobody_is_taken_back(desk: Desk) -> None:
     desk.step(activity())
     (first,) = desk.offers
     desk.offers.clear()
-    task = desk.taken(first, poll_id=(poll_id := desk.new_id()))
+    task = ActivityTask.FromString(desk.start_task(first, poll_id=(poll_id := desk.new_id())))
     desk.hand_back(first, poll_id=poll_id)
     (second,) = desk.offers
     assert (second.attempt, second.stamp) == (first.attempt, first.stamp + 1)
