@@ -1,7 +1,7 @@
 """The matching agent: `tasks` in batches to the matching node.
 
 It decides nothing: what a task or a tombstone means is the node's (`streams/matching`). Matching
-has no log of its own, so there is nothing to be warm with and standbys do nothing.
+has no log of its own to fold, so every partition is warm everywhere and standbys do nothing.
 """
 
 from typing import Final, Protocol
@@ -29,7 +29,8 @@ class Node(Feed, Protocol):
 
 def build_matching(settings: GroupSettings, node: Node, *, on_crash: OnCrash) -> GroupApp:
     """Build the matching role's app; start it when the node is ready for assignments."""
-    app = build_app(ROLE, settings, node, on_crash=on_crash)
+    everywhere = range(settings.partitions)
+    app = build_app(ROLE, settings, node, on_crash=on_crash, warm=lambda: everywhere)
     app.agent("matching-offer", TOPICS, node.submit)
     app.on_assigned(
         TASKS.name, lambda actives, _standbys, generation: node.assigned(actives, generation)

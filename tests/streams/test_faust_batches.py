@@ -1,0 +1,441 @@
+"""What we override in Faust and reach into in aiokafka: it is there, and it does what we need.
+
+The first half is the contract with the pinned versions, one test for each attribute; the second
+half is the behaviour on a broker.
+"""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import aiokafka
+import faust
+import pytest
+from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
+from aiokafka.protocol.group import LeaveGroupRequest
+from confluent_kafka import Producer
+from faust.app.base import BootStrategy
+from faust.assignor.partition_assignor import PartitionAssignor
+from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery
+from faust.transport import conductor, consumer
+from faust.transport.drivers import aiokafka as driver
+from mode import Service
+
+from schemas.errors import NotTheOwner
+from streams.app import GroupApp, GroupSettings, build_app
+from streams.faust_batches import BatchApp, BatchConsumer, BatchConsumerThread
+from streams.kafka.producer import KafkaProducer
+from streams.log.ports import CommandBatch
+from tests.support.waiting import until
+
+MakeTopic = Callable[..., Awaitable[str]]
+
+
+@pytest.mark.parametrize(
+    ("package", "pinned"),
+    [("faust-streaming", "0.15.3"), ("mode-streaming", "0.7.1"), ("aiokafka", "0.14.0")],
+)
+def test_versions_are_the_ones_that_were_read(package: str, pinned: str) -> None:
+    """Another version: read the overrides again, run the chaos suite, then change this line."""
+    assert version(package) == pinned
+
+
+CONTRACT = [
+    (BootStrategy, "_should_enable_kafka_producer", "(self) -> bool"),
+    (TableManager, "on_start", "(self) -> None"),
+    (TableManager, "_update_channels", "(self) -> None"),
+    (Recovery, "_resume_streams", "(self, generation_id: int = 0) -> None"),
+    (PartitionAssignor, "on_assignment", None),
+    (PartitionAssignor, "_perform_assignment", None),
+    (PartitionAssignor, "_protocol_assignments", None),
+    (PartitionAssignor, "_update_member_urls", None),
+    (driver.AIOKafkaConsumerThread, "__post_init__", "(self) -> None"),
+    (driver.AIOKafkaConsumerThread, "_create_worker_consumer", None),
+    (driver.AIOKafkaConsumerThread, "on_start", "(self) -> None"),
+    (driver.AIOKafkaConsumerThread, "verify_event_path", "(self, now: float, tp: {TP}) -> None"),
+    (driver.AIOKafkaConsumerThread, "_ensure_consumer", None),
+    (driver.AIOKafkaConsumerThread, "call_thread", None),
+    (driver.Consumer, "_new_consumer_thread", None),
+    (consumer.Consumer, "_drain_messages", None),
+    (consumer.Consumer, "perform_seek", "(self) -> None"),
+    (consumer.Consumer, "resume_flow", "(self) -> None"),
+    (consumer.Consumer, "ack", None),
+    (consumer.Consumer, "_new_offset", None),
+    (Service, "_crash", "(self, reason: BaseException) -> None"),
+    (Fetcher, "fetched_records", "(self, partitions, timeout=0, max_records=None)"),
+    (Fetcher, "_create_fetch_waiter", "(self)"),
+    (SubscriptionState, "fetch_context", "(self)"),
+    (GroupCoordinator, "check_errors", "(self)"),
+    (GroupCoordinator, "_do_heartbeat", "(self)"),
+    (GroupCoordinator, "_send_req", "(self, request)"),
+    (GroupCoordinator, "ensure_coordinator_known", "(self)"),
+    (GroupCoordinator, "request_rejoin", "(self)"),
+    (LeaveGroupRequest, "__init__", "(self, group: str, member_id: str)"),
+]
+
+
+@pytest.mark.parametrize(("owner", "attribute", "signature"), CONTRACT)
+def test_methods_are_there_with_their_signatures(
+    owner: type, attribute: str, signature: str | None
+) -> None:
+    """Each method that is overridden, wrapped or called."""
+    method = inspect.getattr_static(owner, attribute)
+    assert callable(method)
+    if signature is not None:
+        found = str(inspect.signature(method))
+        assert found == signature.format(TP="faust.types.tuples.TP")
+
+
+@pytest.mark.parametrize(
+    ("owner", "attribute"),
+    [
+        (TopicPartitionState, "has_valid_position"),
+        (TopicPartitionState, "position"),
+        (SubscriptionState, "reassignment_in_progress"),
+        (SubscriptionState, "subscription"),
+        (PartitionAssignor, "_metadata"),
+    ],
+)
+def test_properties_are_there(owner: type, attribute: str) -> None:
+    """Each property that is read or overridden."""
+    assert isinstance(inspect.getattr_static(owner, attribute), property)
+
+
+@pytest.mark.parametrize(
+    ("owner", "sentence"),
+    [
+        (driver.AIOKafkaConsumerThread._create_worker_consumer, "table_standby_replicas > 0"),
+        (driver.ConsumerRebalanceListener.on_partitions_assigned, "app.consumer_generation_id ="),
+        (Recovery._restart_recovery.fun, "if not self.tables or"),
+        (Recovery._resume_streams, "consumer.perform_seek()"),
+        (Recovery._resume_streams, "consumer.resume_flow()"),
+        (conductor.Conductor.__init__, "self._tp_index ="),
+        (consumer.Fetcher._fetcher.fun, "consumer._drain_messages(self)"),
+        (TableManager.on_start, "await self.sleep(1.0)"),
+        (aiokafka.AIOKafkaConsumer.start, "self._isolation_level"),
+        (aiokafka.AIOKafkaConsumer.start, "self._fetch_max_wait_ms"),
+        (aiokafka.AIOKafkaConsumer.__init__, "self._max_poll_records ="),
+    ],
+)
+def test_the_source_still_says_what_we_rest_on(owner: Any, sentence: str) -> None:
+    """Behaviour that no signature shows."""
+    assert sentence in inspect.getsource(owner)
+
+
+class Feed:
+    """A node without an engine: the guard of L10, and what it was given."""
+
+    def __init__(self) -> None:
+        self.expected: dict[tuple[str, int], int] = {}
+        self.batches: list[CommandBatch] = []
+        self.refused: list[CommandBatch] = []
+        self.is_open = True
+        self.assignments: list[tuple[set[int], set[int], int]] = []
+        self.raises: Exception | None = None
+
+    def wants(self, topic: str, partition: int) -> bool:
+        """Want everything while open."""
+        return self.is_open and bool(topic) and partition >= 0
+
+    def position(self, topic: str, partition: int) -> int:
+        """Return what the guard expects."""
+        if (topic, partition) not in self.expected:
+            raise NotTheOwner("not claimed")
+        return self.expected[topic, partition]
+
+    def submit(self, batch: CommandBatch) -> None:
+        """Take a batch that fits."""
+        if self.raises is not None:
+            raise self.raises
+        expected = self.expected.setdefault((batch.topic, batch.partition), 0)
+        if batch.start > expected:
+            self.refused.append(batch)
+            return
+        self.batches.append(batch)
+        self.expected[batch.topic, batch.partition] = batch.records[-1].offset + 1
+
+    def assigned(self, actives: set[int], standbys: set[int], generation: int) -> None:
+        """Keep an assignment."""
+        self.assignments.append((actives, standbys, generation))
+
+    @property
+    def values(self) -> list[bytes | None]:
+        """What was taken, in order."""
+        return [record.value for batch in self.batches for record in batch.records]
+
+
+class World:
+    """A topic of two partitions, and nodes that read it as one group."""
+
+    def __init__(self, address: str, topic: str, folder: Path) -> None:
+        self.address = address
+        self.topic = topic
+        self.folder = folder
+        self.crashes: list[BaseException] = []
+        self.producer = KafkaProducer(address, name="test")
+        self.apps: list[GroupApp] = []
+
+    def node(self, feed: Feed, name: str = "n1", **settings: Any) -> GroupApp:
+        """Build a node."""
+        group = GroupSettings(
+            self.address,
+            self.folder / name,
+            2,
+            group_prefix=f"{self.topic}-",
+            heartbeat_interval_s=0.1,
+            **settings,
+        )
+        app = build_app("history", group, feed, on_crash=self.crashes.append, warm=lambda: range(2))
+        app.agent("take", (self.topic,), feed.submit)
+        app.on_assigned(self.topic, feed.assigned)
+        self.apps.append(app)
+        return app
+
+    async def append(self, *values: bytes, partition: int = 0) -> None:
+        """Append values, one by one."""
+        for value in values:
+            await self.producer.topic(self.topic).append(partition, [(b"k", value)])
+
+
+@pytest.fixture
+async def world(address: str, make_topic: MakeTopic, tmp_path: Path) -> AsyncIterator[World]:
+    """Yield a world; whatever still runs is stopped."""
+    one = World(address, await make_topic(2), tmp_path)
+    yield one
+    for app in one.apps:
+        await app.stop()
+    await one.producer.close()
+
+
+async def test_batches_reach_the_node_in_order(world: World) -> None:
+    """From the beginning, whatever came before the join."""
+    await world.append(b"a", b"b")
+    feed = Feed()
+    app = world.node(feed)
+    await app.start()
+    assert feed.assignments == [({0, 1}, set(), feed.assignments[0][2])]
+    await world.append(b"c")
+    await until("three values", lambda: feed.values == [b"a", b"b", b"c"])
+    first = feed.batches[0]
+    assert (first.topic, first.partition, first.start) == (world.topic, 0, 0)
+    assert app.positions() == {(world.topic, 0): 3, (world.topic, 1): 0}
+    assert world.crashes == []
+
+
+async def test_l10_a_batch_names_where_its_poll_read(world: World) -> None:
+    """L10: the end of the batch before, or where we sought."""
+    feed = Feed()
+    app = world.node(feed)
+    await app.start()
+    await world.append(b"a", b"b")
+    await until("two values", lambda: feed.values == [b"a", b"b"])
+    starts = [batch.start for batch in feed.batches]
+    ends = [batch.records[-1].offset + 1 for batch in feed.batches]
+    assert starts == [0, *ends[:-1]]
+    feed.expected[world.topic, 0] = 1
+    feed.batches.clear()
+    app.seek(world.topic, 0, 1)
+    await until("the last again", lambda: feed.values == [b"b"])
+    assert feed.batches[0].start == 1
+
+
+async def test_l10_what_transactions_leave_out_does_not_exist(world: World, address: str) -> None:
+    """L10: an aborted record and the markers lie behind a fitting position; read committed."""
+    producer = Producer({"bootstrap.servers": address, "transactional.id": world.topic})
+    await asyncio.to_thread(producer.init_transactions, 20)
+    for value, is_good in ((b"good", True), (b"bad", False), (b"better", True)):
+        producer.begin_transaction()
+        producer.produce(world.topic, value, b"k", 0)
+        end = producer.commit_transaction if is_good else producer.abort_transaction
+        await asyncio.to_thread(producer.flush, 10)
+        await asyncio.to_thread(end, 20)
+    feed = Feed()
+    await world.node(feed).start()
+    await until("what was committed", lambda: feed.values == [b"good", b"better"])
+    await world.append(b"plain")
+    await until("the plain one", lambda: feed.values == [b"good", b"better", b"plain"])
+    assert feed.refused == []
+
+
+async def test_l10_a_dropped_batch_shows_in_the_next(world: World) -> None:
+    """L10: whatever Faust drops at a rebalance, the next batch starts too far on."""
+    feed = Feed()
+    app = world.node(feed)
+    await app.start()
+    await world.append(b"a")
+    await until("the first", lambda: feed.values == [b"a"])
+    consumer_of_app: Any = app.faust.consumer
+    deliver = consumer_of_app.deliver
+    dropped: list[CommandBatch] = []
+
+    def drop(generation: int, batches: list[CommandBatch]) -> None:
+        dropped.extend(batches)
+        consumer_of_app.deliver = deliver
+        deliver(generation - 1, batches)
+
+    consumer_of_app.deliver = drop
+    await world.append(b"b", b"c")
+    await until("a refusal", lambda: feed.refused)
+    assert (dropped[0].start, feed.refused[0].start) == (1, 2)
+    app.seek(world.topic, 0, 1)
+    await until("everything", lambda: feed.values == [b"a", b"b", b"c"])
+
+
+async def test_the_position_is_the_nodes_not_the_groups(world: World) -> None:
+    """A node that comes again reads from where its state is, not from what was committed."""
+    await world.append(b"a", b"b", b"c")
+    first = Feed()
+    app = world.node(first)
+    await app.start()
+    await until("all", lambda: len(first.values) == 3)
+    await app.stop()
+    second = Feed()
+    second.expected[world.topic, 0] = 1
+    await world.node(second, "n2").start()
+    await until("from there on", lambda: second.values == [b"b", b"c"])
+    assert second.batches[0].start == 1
+
+
+async def test_a_partition_that_is_not_wanted_waits(world: World) -> None:
+    """Back-pressure: nothing is handed over, and nothing is lost."""
+    feed = Feed()
+    feed.is_open = False
+    app = world.node(feed)
+    await app.start()
+    await world.append(b"a")
+    beat_at = app.last_heartbeat()
+    await until("a heartbeat meanwhile", lambda: app.last_heartbeat() > beat_at)
+    assert feed.values == []
+    feed.is_open = True
+    await until("the value", lambda: feed.values == [b"a"])
+
+
+async def test_many_records_come_in_few_batches(world: World) -> None:
+    """Nothing per record in Faust."""
+    await world.producer.topic(world.topic).append(0, [(b"k", b"%d" % at) for at in range(5_000)])
+    feed = Feed()
+    await world.node(feed).start()
+    await until("all", lambda: len(feed.values) == 5_000)
+    assert feed.values == [b"%d" % at for at in range(5_000)]
+    assert len(feed.batches) <= 50
+
+
+async def test_l5_the_generation_rises_by_one_with_each_rebalance(world: World) -> None:
+    """L5: last one + 1 means that nobody else can have had the partition."""
+    first, second = Feed(), Feed()
+    await world.node(first, "n1").start()
+    app = world.node(second, "n2")
+    await app.start()
+    await until("another generation", lambda: len(first.assignments) == 2)
+    assert first.assignments[1][2] == first.assignments[0][2] + 1
+    shared = [first.assignments[1][0], second.assignments[-1][0]]
+    assert sorted(p for actives in shared for p in actives) == [0, 1]
+    await app.stop()
+    await until("everything back", lambda: first.assignments[-1][0] == {0, 1})
+    assert first.assignments[-1][2] == first.assignments[1][2] + 1
+
+
+async def test_c7_a_stopped_node_leaves_the_group(world: World) -> None:
+    """C7: the other one goes on at once, without waiting for a session to end."""
+    first, second = Feed(), Feed()
+    one = world.node(first, "n1", session_timeout_s=20.0)
+    await one.start()
+    await world.node(second, "n2", session_timeout_s=20.0).start()
+    await one.stop()
+    await until("all partitions", lambda: second.assignments[-1][0] == {0, 1})
+    await world.append(b"a")
+    await until("the value", lambda: b"a" in second.values)
+
+
+async def test_v6_the_member_id_is_on_disk_before_the_member_is(world: World) -> None:
+    """V6: the broker tells the id first (MEMBER_ID_REQUIRED), and it is kept before the join."""
+    app = world.node(Feed())
+    await app.start()
+    member: Any = app.faust.consumer
+    joined = member._thread._ensure_consumer()._coordinator.member_id
+    assert (world.folder / "n1" / "member").read_text() == joined == app.member_id
+
+
+async def test_v6_a_node_evicts_its_former_life(world: World) -> None:
+    """V6: a member that died without leaving holds nobody up when its node comes again."""
+    dead, alive = Feed(), Feed()
+    app = world.node(dead, session_timeout_s=20.0)
+    await app.start()
+    thread: Any = app.faust.consumer._thread  # type: ignore[attr-defined]
+    coordinator = thread._ensure_consumer()._coordinator
+
+    async def leaves_nobody() -> None:
+        """Die without a word: no LeaveGroup."""
+
+    coordinator._maybe_leave_group = leaves_nobody
+    await app.stop()
+    await world.node(alive, session_timeout_s=20.0).start()
+    assert alive.assignments[-1][0] == {0, 1}
+
+
+async def test_an_agent_that_raises_is_told_to_the_process(world: World) -> None:
+    """Never a silent hang: the process ends with one reason."""
+    feed = Feed()
+    feed.raises = AssertionError("expected a fold")
+    await world.node(feed).start()
+    await world.append(b"a")
+    await until("the crash", lambda: world.crashes)
+    assert world.crashes == [feed.raises]
+
+
+async def test_an_error_while_polling_is_told_to_the_process(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A consumer that can no longer read is no reason to sit still."""
+
+    async def broken(*_: object) -> None:
+        raise OSError("gone")
+
+    feed = Feed()
+    await world.node(feed).start()
+    monkeypatch.setattr(BatchConsumerThread, "_poll", broken)
+    await until("the crash", lambda: world.crashes)
+    assert [repr(crash) for crash in world.crashes] == ["OSError('gone')"]
+
+
+async def test_a_crash_in_an_assignment_is_raised_by_the_start(world: World) -> None:
+    """A node that cannot take its partitions does not start."""
+    feed = Feed()
+    app = world.node(feed)
+
+    def failing(*_: object) -> None:
+        raise ValueError("no store")
+
+    app.on_assigned(world.topic, failing)
+    with pytest.raises(ValueError, match="no store"):
+        await app.start()
+
+
+async def test_two_roles_live_in_one_loop(world: World, make_topic: MakeTopic) -> None:
+    """Each has its own group, folder and agent; one stops, the other goes on."""
+    other_topic = await make_topic(2)
+    history, matching = Feed(), Feed()
+    first = world.node(history)
+    settings = GroupSettings(world.address, world.folder / "m", 2, group_prefix=other_topic)
+    second = build_app("matching", settings, matching, on_crash=world.crashes.append)
+    second.agent("offer", (other_topic,), matching.submit)
+    world.apps.append(second)
+    await asyncio.gather(first.start(), second.start())
+    await world.append(b"a")
+    await until("one", lambda: history.values == [b"a"])
+    await first.stop()
+    await world.producer.topic(other_topic).append(1, [(b"k", b"b")])
+    await until("the other", lambda: matching.values == [b"b"])
+    assert world.crashes == []
+
+
+def test_apps_are_made_by_hand() -> None:
+    """No module makes an app when it is imported."""
+    assert issubclass(BatchApp, faust.App)
+    assert issubclass(BatchConsumer, driver.Consumer)
