@@ -136,7 +136,8 @@ class Backlog:
             task = self._take_of(level, number, rows)
             if task is not None:
                 return task
-            del self._levels[number]
+            if not level.read_to:
+                del self._levels[number]
         return None
 
     def put_back(self, task: Task) -> bool:

@@ -1,0 +1,143 @@
+"""Brings tasks and polls together and sees each match through to the end.
+
+match --history asked--> answered, obsolete, not started, or nobody there any more. Only history's
+verdict removes a task or answers a poll (M1); a poll that is gone after the verdict has its task
+handed back (M2).
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from schemas.errors import NotTheOwner
+from streams.log.ports import Clock
+from streams.matching.served import ServedPartition
+from streams.matching.settings import MatchingSettings
+from streams.matching.tasks_log import TasksLog
+from streams.matching.verdicts import Verdict, Verdicts
+from streams.matching.waiting import Waiting, WaitingPolls
+from topology.matching.answers import with_backlog_count
+from topology.matching.queue import TaskQueue
+from topology.matching.tasks import Poll, Task
+
+
+class Matcher:
+    """The matches of a node that are under way."""
+
+    def __init__(
+        self,
+        log: TasksLog,
+        polls: WaitingPolls,
+        verdicts: Verdicts,
+        *,
+        clock: Clock,
+        settings: MatchingSettings,
+    ) -> None:
+        self._log = log
+        self._polls = polls
+        self._verdicts = verdicts
+        self._clock = clock
+        self._settings = settings
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    def look(self, served: ServedPartition, queue: TaskQueue) -> None:
+        """Match what waits in a queue; the asks to history run on their own."""
+        if not queue.may_match or not served.is_ready:
+            return
+        offered = queue.offer(served.store, self._clock.now())
+        for task in offered.expired:
+            self._log.remove(served.number, task.key)
+        for match in offered.matches:
+            waiting = self._polls.by_id[match.poll.poll_id]
+            waiting.is_matched = True
+            self.spawn(self._see_through(served, queue, match.task, waiting))
+        if offered.is_more:
+            asyncio.get_running_loop().call_soon(self.look, served, queue)
+
+    async def start_at_once(
+        self, served: ServedPartition, queue: TaskQueue, task: Task, poll: Poll
+    ) -> bool:
+        """Have an offered task started for a poll, past `tasks` (L18); False: it must wait."""
+        waiting = self._polls.by_id[poll.poll_id]
+        waiting.is_matched = True
+        try:
+            verdict = await self._ask(served, queue, task, waiting)
+        except asyncio.CancelledError:  # the outcome is unknown, and the poll still waits
+            self.spawn(self._ask(served, queue, task, waiting))
+            raise
+        return isinstance(verdict, bytes) or verdict is Verdict.OBSOLETE
+
+    def repeat(
+        self, served: ServedPartition, queue: TaskQueue, task: Task, waiting: Waiting
+    ) -> None:
+        """Ask again for a poll that was answered: the same poll id gets the same answer (M1)."""
+        waiting.is_matched = True
+        self.spawn(self._ask(served, queue, task, waiting))
+
+    def hand_back(self, task: Task, poll: Poll) -> None:
+        """Tell history that a started task did not reach its poll (M2)."""
+        self.spawn(self._verdicts.hand_back(task, poll))
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Let something run to its end; `stop` waits for it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def stop(self, *, timeout_s: float) -> None:
+        """Wait for what is under way; give up what takes longer."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=timeout_s)
+        for task in self._under_way:
+            task.cancel()
+
+    async def _see_through(
+        self, served: ServedPartition, queue: TaskQueue, task: Task, waiting: Waiting
+    ) -> None:
+        verdict = await self._ask(served, queue, task, waiting)
+        if isinstance(verdict, bytes) or verdict is Verdict.OBSOLETE:
+            queue.backlog.finish(task)
+            if not served.is_closed:  # only the owner writes tombstones
+                self._log.remove(served.number, task.key)
+        elif verdict is Verdict.NOBODY:
+            self._put_back(served, queue, task)
+        else:
+            asyncio.get_running_loop().call_later(
+                self._settings.rest_delay_s, self._put_back, served, queue, task
+            )
+
+    async def _ask(
+        self, served: ServedPartition, queue: TaskQueue, task: Task, waiting: Waiting
+    ) -> bytes | Verdict:
+        """Ask history; answer the poll or let it wait on."""
+        verdict = await self._verdicts.ask(task, waiting)
+        waiting.is_matched = False
+        if isinstance(verdict, bytes):
+            self._deliver(queue, task, waiting, verdict)
+        else:
+            self._wait_on(served, queue, waiting)
+        return verdict
+
+    def _deliver(self, queue: TaskQueue, task: Task, waiting: Waiting, answer: bytes) -> None:
+        if task.offer.kind == "workflow":
+            answer = with_backlog_count(answer, queue.backlog.count)
+        if waiting.answer(answer):
+            self._polls.remember(waiting.poll.poll_id, task)
+        else:
+            self.hand_back(task, waiting.poll)
+        self._polls.forget(waiting)
+
+    def _wait_on(self, served: ServedPartition, queue: TaskQueue, waiting: Waiting) -> None:
+        if waiting.is_gone:
+            self._polls.forget(waiting)
+        elif served.is_closed:
+            waiting.fail(NotTheOwner("expected to own the task queue, found it lost"))
+        elif waiting.is_over:
+            waiting.answer(b"")
+        else:
+            queue.wait_on(waiting.poll)
+            self.look(served, queue)
+
+    def _put_back(self, served: ServedPartition, queue: TaskQueue, task: Task) -> None:
+        if not served.is_closed and queue.backlog.put_back(task):
+            self.look(served, queue)

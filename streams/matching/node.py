@@ -1,0 +1,316 @@
+"""The door of matching: polls, offers, and the batches of `tasks` come in here.
+
+A poll waits at the owner of its queue's partition; an offer is performed once its task is on
+`tasks` or history has answered it (L18). What is matched is seen through in `matcher.py`.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final, Protocol
+
+import msgspec
+import structlog
+
+from schemas.errors import NotTheOwner, Unavailable
+from schemas.ids import queue_partition
+from streams.log.ports import CommandBatch
+from streams.matching.matcher import Matcher
+from streams.matching.ports import Claimed, MatchingPorts
+from streams.matching.served import ROLE, TOPIC, ServedPartition
+from streams.matching.settings import MatchingSettings
+from streams.matching.tasks_log import TasksLog
+from streams.matching.verdicts import Verdicts
+from streams.matching.waiting import Waiting, WaitingPolls
+from topology.decision import Namespace
+from topology.effects import OfferTask, TaskKind
+from topology.matching import tasks
+from topology.matching.queue import TaskQueue
+from topology.matching.tasks import Poll, QueueKey
+
+_log = structlog.get_logger(__name__)
+
+_EMPTY: Final = b""
+_TAIL_PART: Final = 0.8
+"""This part of the tail may pass while history is being asked."""
+
+
+class Seeks(Protocol):
+    """The topic `tasks` as the group's consumer reads it."""
+
+    def seek(self, topic: str, partition: int, offset: int) -> None:
+        """Read on from an offset."""
+        ...
+
+
+class Described(msgspec.Struct, frozen=True):
+    """What is known of a task queue: (identity, last access in ns) of its pollers, its backlog."""
+
+    pollers: list[tuple[str, int]]
+    backlog_count: int
+
+
+class MatchingNode:
+    """The matching role of one process."""
+
+    def __init__(self, ports: MatchingPorts, settings: MatchingSettings | None = None) -> None:
+        """Make it inside a running loop."""
+        settings = settings or MatchingSettings()
+        self.partitions = settings.partitions
+        self.topic: Seeks | None = None
+        """Set by whoever runs the group's consumer, before the first assignment."""
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Fails when a fold raised: then the process must stop (L7)."""
+        self._ports = ports
+        self._settings = settings
+        self._log = TasksLog(ports.tasks, settings)
+        self._polls = WaitingPolls(
+            polls_limit=settings.polls_limit, answered_limit=settings.answered_limit
+        )
+        self._matcher = Matcher(
+            self._log,
+            self._polls,
+            Verdicts(ports.starter, settings),
+            clock=ports.clock,
+            settings=settings,
+        )
+        self._served: dict[int, ServedPartition] = {}
+        self._was_assigned = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+        self._upkeep: asyncio.TimerHandle | None = None
+        self._is_stopping = False
+
+    # -- life
+
+    async def start(self) -> None:
+        """Begin: hear of other claims, look after idle queues."""
+        self._ports.claims.listen(self._on_claim)
+        self._keep_up()
+
+    async def stop(self) -> None:
+        """Answer polls empty, wait for history's verdicts, close the stores (C7)."""
+        self._is_stopping = True
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+        for waiting in list(self._polls.by_id.values()):
+            if not waiting.is_matched:
+                waiting.answer(_EMPTY)
+        await self._matcher.stop(timeout_s=self._settings.stop_timeout_s)
+        await self._log.stop()
+        for number in list(self._served):
+            self._lose(number)
+        for task in self._running:
+            task.cancel()
+
+    # -- the topic `tasks`
+
+    def assigned(self, partitions: set[int], generation: int) -> None:
+        """Serve these partitions and no others."""
+        _log.debug("matching_assigned", partitions=sorted(partitions), generation=generation)
+        for number in set(self._served) - partitions:
+            self._lose(number)
+        for number in partitions - set(self._served):
+            served = ServedPartition(number, self._ports, self._matcher.look)
+            self._served[number] = served
+            self._claim(served)
+        self._was_assigned.set()
+
+    def wants(self, topic: str, partition: int) -> bool:
+        """Tell whether a batch of a partition may be handed in now."""
+        served = self._served.get(partition)
+        return topic == TOPIC and served is not None and served.wants_records
+
+    def position(self, topic: str, partition: int) -> int:
+        """Return the next offset wanted of a partition."""
+        served = self._served.get(partition)
+        assert topic == TOPIC, f"expected {TOPIC}, found {topic}"
+        return served.position if served is not None else 0
+
+    def submit(self, batch: CommandBatch) -> None:
+        """Take a batch; it is folded in slices, each in a loop turn of its own."""
+        served = self._served.get(batch.partition)
+        if served is None:
+            return
+        if not served.submit(batch):
+            self._seek(served)
+        elif not served.is_folding:
+            self._run(served.fold_all())
+
+    # -- offers
+
+    async def offer(self, partition: int, task: OfferTask) -> None:
+        """Finish once the task of a history partition is on `tasks`, or history has answered."""
+        offered = tasks.offered(partition, task)
+        home = queue_partition(task.namespace_id, task.queue, self.partitions)
+        served = self._served.get(home)
+        queue = served.queues.get(tasks.queue_of(task)) if served and served.is_ready else None
+        if served is not None and queue is not None:
+            poll = queue.match(offered)
+            if poll is not None:
+                if await self._matcher.start_at_once(served, queue, offered, poll):
+                    return
+                queue.backlog.add(offered)
+        await self._log.put(home, offered.key, tasks.value_of(offered))
+
+    # -- polls
+
+    async def poll(
+        self,
+        namespace: Namespace,
+        queue: str,
+        kind: TaskKind,
+        *,
+        poll_id: str,
+        identity: str,
+        timeout_s: float,
+    ) -> bytes:
+        """Wait for a task; return the poll answer, or nothing shortly before the time is up.
+
+        Raises NotTheOwner, ResourceExhausted. Cancelling it loses no task.
+        """
+        self._polls.enter(namespace.id, kind)
+        try:
+            hold_s = min(timeout_s - self._settings.poll_tail_s, self._settings.poll_hold_s)
+            key = QueueKey(namespace.id, queue, kind)
+            home = queue_partition(namespace.id, queue, self.partitions)
+            if not self._was_assigned.is_set():
+                await asyncio.wait_for(self._was_assigned.wait(), max(hold_s, 0))
+            waiting = self._wait(Poll(poll_id, identity, namespace), key, home, hold_s)
+            return await self._answer(waiting, waiting.future)
+        except TimeoutError:
+            return _EMPTY
+        finally:
+            self._polls.leave(namespace.id, kind)
+
+    def hand_back(self, namespace: Namespace, poll_id: str) -> None:
+        """Take back what a poll was answered with: no byte of it reached its caller (M2)."""
+        task = self._polls.answered(poll_id)
+        if task is not None:
+            self._matcher.hand_back(task, Poll(poll_id, "", namespace))
+
+    def describe(self, namespace_id: str, queue: str, kind: TaskKind) -> Described:
+        """Return what is known of a task queue; raises NotTheOwner."""
+        served = self._owned(queue_partition(namespace_id, queue, self.partitions))
+        now = self._ports.clock.now()
+        found = served.queue(QueueKey(namespace_id, queue, kind), now)
+        return Described(found.pollers(now), found.backlog.count)
+
+    def _wait(self, poll: Poll, key: QueueKey, home: int, hold_s: float) -> Waiting:
+        """Let a poll wait in its queue; one with a known id takes the place it had."""
+        served = self._owned(home)
+        now = self._ports.clock.now()
+        queue = served.queue(key, now)
+        waiting = self._polls.by_id.get(poll.poll_id)
+        if waiting is None:
+            waiting = self._polls.by_id[poll.poll_id] = Waiting(poll, key, home)
+        else:
+            waiting.rejoin()
+        loop = asyncio.get_running_loop()
+        waiting.timer = loop.call_later(max(hold_s, 0), self._end_hold, waiting)
+        if waiting.is_matched:
+            return waiting
+        answered = self._polls.answered(poll.poll_id)
+        if answered is not None:
+            self._matcher.repeat(served, queue, answered, waiting)
+        else:
+            queue.wait(poll, now)
+            self._matcher.look(served, queue)
+        return waiting
+
+    async def _answer(self, waiting: Waiting, future: asyncio.Future[bytes]) -> bytes:
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._on_gone(waiting, future)
+            raise
+        finally:
+            if waiting.future is future and not waiting.is_matched:
+                self._polls.forget(waiting)
+
+    def _on_gone(self, waiting: Waiting, future: asyncio.Future[bytes]) -> None:
+        """A caller is gone: its poll leaves the queue; an answer not handed over goes back."""
+        queue = self._queue_of(waiting)
+        if waiting.future is future and queue is not None:
+            queue.leave(waiting.poll.poll_id)
+        if future.done() and not future.cancelled() and not future.exception() and future.result():
+            self.hand_back(waiting.poll.namespace, waiting.poll.poll_id)
+
+    def _end_hold(self, waiting: Waiting) -> None:
+        """A poll's time is up; one that history is asked for has a little more."""
+        if waiting.is_matched and not waiting.is_over:
+            waiting.is_over = True
+            tail_s = self._settings.poll_tail_s * _TAIL_PART
+            loop = asyncio.get_running_loop()
+            waiting.timer = loop.call_later(tail_s, self._end_hold, waiting)
+            return
+        queue = self._queue_of(waiting)
+        if queue is not None:
+            queue.leave(waiting.poll.poll_id)
+        waiting.answer(_EMPTY)
+
+    def _queue_of(self, waiting: Waiting) -> TaskQueue | None:
+        served = self._served.get(waiting.partition)
+        return served.queues.get(waiting.queue) if served is not None else None
+
+    def _owned(self, number: int) -> ServedPartition:
+        served = self._served.get(number)
+        if served is None or self._is_stopping:
+            raise NotTheOwner(f"expected to own matching partition {number}, found it elsewhere")
+        return served
+
+    # -- partitions
+
+    def _claim(self, served: ServedPartition) -> None:
+        self._run(self._take_over(served))
+
+    async def _take_over(self, served: ServedPartition) -> None:
+        failures = 0
+        while not served.is_closed:
+            try:
+                if not served.is_checked:
+                    await served.check_store()
+                    self._seek(served)
+                await served.take_over(self._log)
+            except Unavailable as error:
+                failures += 1
+                _log.warning("matching_not_claimed", partition=served.number, reason=str(error))
+                await asyncio.sleep(self._settings.retry_delay_s(failures))
+            else:
+                return
+
+    def _on_claim(self, claim: Claimed) -> None:
+        """Another claim counts for a partition: ours is fenced, and we claim again if we must."""
+        served = self._served.get(claim.partition) if claim.role == ROLE else None
+        if served is None or served.claim is None or claim.epoch <= served.claim.epoch:
+            return
+        self._lose(served.number)
+        again = ServedPartition(served.number, self._ports, self._matcher.look)
+        self._served[served.number] = again
+        asyncio.get_running_loop().call_later(self._settings.reclaim_delay_s, self._claim, again)
+
+    def _lose(self, number: int) -> None:
+        served = self._served.pop(number)
+        served.close()
+        for waiting in list(self._polls.by_id.values()):
+            if waiting.partition == number and not waiting.is_matched:
+                waiting.fail(NotTheOwner(f"expected to own matching partition {number}, lost it"))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._on_ran)
+
+    def _on_ran(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) and not self.failed.done():
+            self.failed.set_exception(error)
+
+    def _seek(self, served: ServedPartition) -> None:
+        if self.topic is not None:
+            self.topic.seek(TOPIC, served.number, served.position)
+
+    def _keep_up(self) -> None:
+        now = self._ports.clock.now()
+        for served in self._served.values():
+            served.forget_idle(now)
+        loop = asyncio.get_running_loop()
+        self._upkeep = loop.call_later(self._settings.upkeep_interval_s, self._keep_up)

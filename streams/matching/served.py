@@ -1,0 +1,185 @@
+"""One partition of `tasks` that this node owns: claimed, folded, its task queues.
+
+assigned --store checked--> following --claimed, folded to the end--> ready --lost--> closed.
+
+Batches are folded in slices, rows and position in one write. This file asks history nothing.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from schemas.rows import UnknownRowVersion
+from streams.log.ports import CommandBatch, Record
+from streams.matching.ports import Claimed, MatchingPorts
+from streams.matching.tasks_log import TasksLog
+from topology.matching.queue import TaskQueue
+from topology.matching.rows import (
+    POSITION_KEY,
+    Arrived,
+    Position,
+    Removed,
+    TaskRecord,
+    fold,
+    stored_count,
+    unpack_position,
+)
+from topology.matching.tasks import QueueKey
+from topology.topics import TASKS
+
+ROLE: Final = "matching"
+TOPIC: Final = TASKS.name
+_SLICE: Final = 500
+_WAITING_LIMIT: Final = 5_000
+_MARK: Final = b"/claim"
+"""Key of the tombstone that an owner appends at its claim: when it is read, all before it was."""
+
+Changed = Callable[["ServedPartition", TaskQueue], None]
+
+
+class ServedPartition:
+    """The state of one partition, from its assignment to its loss."""
+
+    def __init__(self, number: int, ports: MatchingPorts, changed: Changed) -> None:
+        """Open its store; `changed` is told which queues to look at."""
+        self.number = number
+        self.queues: dict[QueueKey, TaskQueue] = {}
+        self.claim: Claimed | None = None
+        self.is_ready = False
+        self.is_closed = False
+        self.is_checked = False
+        self.store = ports.stores(number)
+        self._ports = ports
+        self._changed = changed
+        self._topic_id = ""
+        self._target: int | None = None
+        self._slices: deque[list[Record]] = deque()
+        self._waiting_count = 0
+        self.is_folding = False
+        self._position = self._stored_position().next_offset
+        self._read_to = self._position
+
+    @property
+    def position(self) -> int:
+        """Return the next offset wanted."""
+        return self._read_to
+
+    @property
+    def wants_records(self) -> bool:
+        """Tell whether records may be handed in."""
+        return self.is_checked and not self.is_closed and self._waiting_count < _WAITING_LIMIT
+
+    async def check_store(self) -> None:
+        """Discard a store that is of another topic, or ahead of the log (L6)."""
+        self._topic_id = await self._ports.admin.topic_id(TOPIC)
+        stored = self._stored_position()
+        end = await self._ports.admin.end(TOPIC, self.number)
+        if self.is_closed:
+            return
+        is_other = stored.topic_id not in ("", self._topic_id)
+        if is_other or stored.next_offset > end:
+            self.store.discard()
+            self._position = self._read_to = 0
+        self.is_checked = True
+
+    async def take_over(self, log: TasksLog) -> None:
+        """Claim the partition; it is ready once all that was appended before is folded (V3).
+
+        Raises NotTheOwner, Unavailable.
+        """
+        self.claim = await self._ports.claims.claim(ROLE, self.number)
+        end = await self._ports.admin.end(TOPIC, self.number)
+        if self._position < end:
+            end = await log.put(self.number, _MARK, None) + 1
+        self._target = end
+        self._become_ready()
+
+    def queue(self, key: QueueKey, now: int) -> TaskQueue:
+        """Return a task queue; load it if need be."""
+        found = self.queues.get(key)
+        if found is None:
+            found = TaskQueue(key, stored=stored_count(self.store, key), now=now)
+            self.queues[key] = found
+        return found
+
+    def submit(self, batch: CommandBatch) -> bool:
+        """Take a batch to fold; False: it begins too late, seek to `position` (L10)."""
+        if batch.start > self._read_to:
+            return False
+        records = [each for each in batch.records if each.offset >= self._read_to]
+        if not records:
+            return True
+        self._read_to = records[-1].offset + 1
+        self._waiting_count += len(records)
+        for at in range(0, len(records), _SLICE):
+            self._slices.append(records[at : at + _SLICE])
+        return True
+
+    async def fold_all(self) -> None:
+        """Fold what was handed in, a slice in each loop turn; raises what a fold raises (L7)."""
+        self.is_folding = True
+        while self._slices and not self.is_closed:
+            records = self._slices.popleft()
+            self._waiting_count -= len(records)
+            self._fold(records)
+            await asyncio.sleep(0)
+        self.is_folding = False
+
+    def forget_idle(self, now: int) -> None:
+        """Forget the queues that nobody uses; their rows stay."""
+        for key in [key for key, queue in self.queues.items() if queue.is_idle(now)]:
+            del self.queues[key]
+
+    def close(self) -> None:
+        """Close the store: the partition is lost, or the node stops."""
+        self.is_closed = True
+        self.is_ready = False
+        self.queues.clear()
+        self._slices.clear()
+        self.store.close()
+
+    def _fold(self, records: list[Record]) -> None:
+        position = Position(self._topic_id, records[-1].offset + 1)
+        folded = fold(
+            [TaskRecord(each.offset, each.key or b"", each.value) for each in records],
+            self.store,
+            position,
+        )
+        self.store.write(folded.rows)
+        self._position = position.next_offset
+        touched: dict[QueueKey, TaskQueue] = {}
+        for happened in folded.happened:
+            queue = self.queues.get(happened.queue)
+            if queue is not None:
+                touched[happened.queue] = queue
+                _tell(queue, happened)
+        self._become_ready()
+        for queue in touched.values():
+            self._changed(self, queue)
+
+    def _become_ready(self) -> None:
+        if self.is_ready or self._target is None or self._position < self._target:
+            return
+        self.is_ready = True
+        for queue in list(self.queues.values()):
+            self._changed(self, queue)
+
+    def _stored_position(self) -> Position:
+        stored = self.store.get(POSITION_KEY)
+        if stored is None:
+            return Position("", 0)
+        try:
+            return unpack_position(stored)
+        except UnknownRowVersion:
+            self.store.discard()
+            return Position("", 0)
+
+
+def _tell(queue: TaskQueue, happened: Arrived | Removed) -> None:
+    if isinstance(happened, Removed):
+        queue.backlog.on_removed(happened.key, happened.level)
+    elif happened.is_repeated:
+        queue.backlog.on_repeated(happened.task)
+    else:
+        queue.backlog.on_stored(happened.offset, happened.task)

@@ -1,0 +1,125 @@
+"""Appends to `tasks`: all of one loop turn in one append for each partition, failures again.
+
+The order of one partition is the order of the calls, but for what failed. This file knows nothing
+of what tasks mean.
+"""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from schemas.errors import Unavailable
+from streams.log.ports import Appended, Producer
+from streams.matching.settings import MatchingSettings
+
+_log = structlog.get_logger(__name__)
+
+_FAILED: Final = Appended(-1, 0)
+
+
+class _Entry:
+    """A record on its way."""
+
+    __slots__ = ("failures", "future", "key", "value")
+
+    def __init__(self, key: bytes, value: bytes | None, future: asyncio.Future[int] | None) -> None:
+        self.key = key
+        self.value = value
+        self.future = future  # of its offset; a tombstone of a task has none
+        self.failures = 0
+
+    @property
+    def is_wanted(self) -> bool:
+        """Somebody still needs it on the log."""
+        return self.future is None or not self.future.done()
+
+
+class TasksLog:
+    """The way to `tasks`."""
+
+    def __init__(self, producer: Producer, settings: MatchingSettings) -> None:
+        self._producer = producer
+        self._settings = settings
+        self._gathered: dict[int, list[_Entry]] = {}
+        self._open: dict[bytes, asyncio.Future[int]] = {}
+        self._appends: set[asyncio.Task[None]] = set()
+        self._is_stopped = False
+
+    def put(self, partition: int, key: bytes, value: bytes | None) -> asyncio.Future[int]:
+        """Append a record; the future is resolved with its offset once that is acknowledged."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._open[key] = future
+        self._gather(partition, _Entry(key, value, future))
+        return future
+
+    def remove(self, partition: int, key: bytes) -> None:
+        """Append a tombstone: history has decided about the task.
+
+        Whoever waits for the task's own append waits no longer (L18).
+        """
+        future = self._open.pop(key, None)
+        if future is not None and not future.done():
+            future.set_result(-1)
+        self._gather(partition, _Entry(key, None, None))
+
+    async def stop(self) -> None:
+        """Hand over what is gathered, wait for what is in flight, give up what failed."""
+        self._is_stopped = True
+        self._flush()
+        if self._appends:
+            await asyncio.gather(*self._appends)
+        for future in self._open.values():
+            if not future.done():
+                future.set_exception(Unavailable("expected the task on its topic, found a stop"))
+                future.exception()  # whoever waited may be gone already
+        self._open.clear()
+
+    def _gather(self, partition: int, entry: _Entry) -> None:
+        if not self._gathered:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._gathered.setdefault(partition, []).append(entry)
+
+    def _flush(self) -> None:
+        gathered, self._gathered = self._gathered, {}
+        for partition, entries in gathered.items():
+            task = asyncio.get_running_loop().create_task(self._append(partition, entries))
+            self._appends.add(task)
+            task.add_done_callback(self._appends.discard)
+
+    async def _append(self, partition: int, entries: list[_Entry]) -> None:
+        records = [(entry.key, entry.value) for entry in entries]
+        try:
+            acknowledged = await self._producer.append(partition, records)
+        except Unavailable:
+            acknowledged = [_FAILED] * len(entries)
+        failed: list[_Entry] = []
+        for entry, appended in zip(entries, acknowledged, strict=True):
+            if appended.offset < 0:
+                failed.append(entry)
+            elif entry.future is not None:
+                self._acknowledge(entry.key, entry.future, appended.offset)
+        if failed and not self._is_stopped:
+            self._again_later(partition, failed)
+
+    def _acknowledge(self, key: bytes, future: asyncio.Future[int], offset: int) -> None:
+        if self._open.get(key) is future:
+            del self._open[key]
+        if not future.done():
+            future.set_result(offset)
+
+    def _again_later(self, partition: int, entries: list[_Entry]) -> None:
+        for entry in entries:
+            entry.failures += 1
+        failures = max(entry.failures for entry in entries)
+        delay_s = self._settings.retry_delay_s(failures)
+        _log.warning("tasks_append_failed", partition=partition, count=len(entries))
+        asyncio.get_running_loop().call_later(delay_s, self._again, partition, entries)
+
+    def _again(self, partition: int, entries: list[_Entry]) -> None:
+        for entry in entries:
+            if self._is_stopped or not entry.is_wanted:
+                if entry.future is not None and self._open.get(entry.key) is entry.future:
+                    del self._open[entry.key]
+                continue
+            self._gather(partition, entry)
