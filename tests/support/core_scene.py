@@ -41,11 +41,11 @@ class Scene(Desk):
         except ServiceError as error:
             self._lines += self._printer.error(title, error)
 
-    def history(self, workflow_id: str = "w", *, after: int = 0) -> None:
+    def history(self, workflow_id: str = "w", *, run_id: str = "", after: int = 0) -> None:
         """Write a history, or what follows an event id."""
         since = f" after {after}" if after else ""
         self._lines.append(f"history {workflow_id}{since}:")
-        for event in self.events(workflow_id):
+        for event in self.events(workflow_id, run_id):
             if event.event_id > after:
                 self._lines.append(self._printer.event_line(event))
 

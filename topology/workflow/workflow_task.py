@@ -109,7 +109,10 @@ def hand_back(turn: Turn, ask: HandBack) -> None:
     task = _expected(turn, ask)
     if not task.is_started or task.poll_id != ask.poll_id:
         raise Stale(f"expected task {ask.scheduled_event_id} with that poll, found another")
-    if task.is_transient:
+    if task.is_transient and turn.state.buffered:  # events came meanwhile: a normal one follows
+        turn.record(WorkflowTaskDropped(task.attempt))
+        _retry(turn)
+    elif task.is_transient:
         turn.record(WorkflowTaskHandedBack(turn.now))
         _offer(turn)
     else:
