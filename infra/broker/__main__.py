@@ -1,7 +1,7 @@
 """`python -m infra.broker`: run the broker until its parent ends, SIGTERM or SIGINT.
 
-One line on stdout when it listens: {"address": "127.0.0.1:PORT"}. What keeps it from starting is one
-sentence on stderr and exit code 2.
+One line on stdout when it listens: {"address": "127.0.0.1:PORT"}. What keeps it from starting is
+one sentence on stderr and exit code 2.
 """
 
 import argparse

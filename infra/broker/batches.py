@@ -1,7 +1,7 @@
-"""Record batches (magic 2): reading headers, checking what a producer sent, stamping, control markers.
+"""Record batches (magic 2): headers, checks of what a producer sent, stamping, markers.
 
-A batch stays the opaque bytes that the producer made; only header fields are patched. Base offset and
-leader epoch lie outside the CRC, so assigning offsets is free; LogAppendTime needs a new CRC.
+A batch stays the opaque bytes that the producer made; only header fields are patched. Base offset
+and leader epoch lie outside the CRC, so assigning offsets is free; LogAppendTime needs a new CRC.
 """
 
 import struct

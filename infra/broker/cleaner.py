@@ -1,4 +1,4 @@
-"""When and where logs are cleaned: retention and compaction, one round at a time, beside the traffic.
+"""When and where logs are cleaned: retention and compaction, beside the traffic.
 
 The loop picks segments and swaps files in; a process of its own rewrites them (`compaction`).
 """
@@ -95,7 +95,7 @@ def job_for(log: PartitionLog, now_ms: int) -> Job | None:
 
 
 def _cleanable(log: PartitionLog, now_ms: int) -> list[Segment]:
-    """Return the closed segments that are flushed, indexed, stable and old enough, from the first."""
+    """Return the first closed segments, as long as flushed, indexed, stable and old enough."""
     cleanable = []
     for segment in log.segments[:-1]:
         is_stable = segment.next_offset <= min(log.stable_offset, log.flushed_offset)

@@ -1,9 +1,10 @@
 """Compaction: rewrite closed segments so that each key keeps its newest record.
 
-Runs as a process of its own (`python -m infra.broker.compaction`, jobs on stdin as JSON) so that it can
-neither stall nor crash the broker. It reads segments and writes `*.cleaned` and `*.cleaned-index`; the
-broker puts them in place. Offsets and record bytes stay; records of aborted transactions go, as do
-tombstones and markers after delete.retention.ms. A group of small segments becomes one.
+Runs as a process of its own (`python -m infra.broker.compaction`, jobs on stdin as JSON) so that
+it can neither stall nor crash the broker. It reads segments and writes `*.cleaned` and `*.cleaned-
+index`; the broker puts them in place. Offsets and record bytes stay; records of aborted
+transactions go, as do tombstones and markers after delete.retention.ms. A group of small segments
+becomes one.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Topic settings: names, defaults, what is accepted, and the form the log needs them in.
 
-Kafka's names and meanings. Names that Kafka knows and this broker has no use for are accepted, kept and
-shown; unknown names and unreadable values are refused.
+Kafka's names and meanings. Names that Kafka knows and this broker has no use for are accepted,
+kept and shown; unknown names and unreadable values are refused.
 """
 
 from collections.abc import Callable, Mapping

@@ -129,7 +129,7 @@ class Groups:
         return ErrorCode.NONE
 
     def expire(self, before_ms: int) -> None:
-        """Forget offsets that a group without members committed, and was left, before an instant."""
+        """Forget offsets committed before an instant by groups that were left before it, too."""
         for name in self.names():
             group = self._by_name.get(name)
             if group is not None and (group.state != EMPTY or group.emptied_ms >= before_ms):

@@ -1,4 +1,4 @@
-"""Error codes of the Kafka protocol that this broker answers with, and the exception that carries one."""
+"""Error codes of the Kafka protocol, and the exception that carries one."""
 
 from enum import IntEnum
 

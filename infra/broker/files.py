@@ -1,5 +1,6 @@
-"""The few file operations that can fail when a disk fills, behind one object so that tests can make them."""
+"""The few file operations that a full disk fails, behind one object so that a test can."""
 
+import errno
 import os
 import zlib
 from pathlib import Path
@@ -25,16 +26,19 @@ class Files:
     def write_all(self, descriptor: int, buffer: Buffer, position: int) -> None:
         """Write everything or raise OSError; what was written of it is cut off again."""
         try:
-            written = self.write(descriptor, buffer, position)
+            written = self._write_some(descriptor, buffer, position)
             while written < len(buffer):
                 rest = memoryview(buffer)[written:]
-                count = self.write(descriptor, rest, position + written)
-                if count == 0:
-                    raise OSError(28, "expected room for a write, found none")
-                written += count
+                written += self._write_some(descriptor, rest, position + written)
         except OSError:
             self._cut_quietly(descriptor, position)
             raise
+
+    def _write_some(self, descriptor: int, buffer: Buffer, position: int) -> int:
+        count = self.write(descriptor, buffer, position)
+        if count == 0:
+            raise OSError(errno.ENOSPC, "expected room for a write, found none")
+        return count
 
     def _cut_quietly(self, descriptor: int, position: int) -> None:
         """Drop a torn write; what stays if this fails is overwritten next or fails its CRC."""

@@ -1,11 +1,11 @@
 """One classic consumer group.
 
-Empty --join--> PreparingRebalance --all joined, or time up--> CompletingRebalance --leader syncs-->
-Stable --join, leave, session over--> PreparingRebalance ...; without members it is Empty.
+Empty --join--> PreparingRebalance --all joined, or time up--> CompletingRebalance --leader
+syncs--> Stable --join, leave, session over--> PreparingRebalance ...; without members it is Empty.
 
-Pure: time and ids are arguments, answers are calls of the replies given. `is_unsaved` says that what
-must survive the broker (generation; members once Stable) changed and the caller should store it.
-The rules are those of Kafka's coordinator, with group.initial.rebalance.delay.ms = 0.
+Pure: time and ids are arguments, answers are calls of the replies given. `is_unsaved` says that
+what must survive the broker (generation; members once Stable) changed and the caller should store
+it. The rules are those of Kafka's coordinator, with group.initial.rebalance.delay.ms = 0.
 """
 
 from collections import Counter
@@ -337,7 +337,7 @@ class Group:
         return min(instants, default=None)
 
     def tick(self, now: float) -> None:
-        """Do what is due: end sessions, forget ids never used, end a rebalance that takes too long."""
+        """Do what is due: end sessions, forget ids never used, end a rebalance that is too long."""
         for member_id in [key for key, at in self._announced.items() if at <= now]:
             del self._announced[member_id]
         for member in list(self.members.values()):

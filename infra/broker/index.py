@@ -1,7 +1,7 @@
 """The sparse index of one segment: where to start looking for an offset or a timestamp.
 
-An entry is made for the first batch after every `INTERVAL_BYTES`. Its timestamp is the largest one of
-all batches *before* it, so it never goes down and can be searched.
+An entry is made for the first batch after every `INTERVAL_BYTES`. Its timestamp is the largest one
+of all batches *before* it, so it never goes down and can be searched.
 """
 
 import struct

@@ -1,8 +1,8 @@
 """The log of one partition: append, read, find by time, forget the beginning.
 
-The event loop owns it. It writes with write() only: flushing, checkpoints, retention and compaction are
-`upkeep`'s. Offsets: [start_offset, next_offset) can be read; `flushed_offset` is on the disk.
-Who waits for records registers a callback in `watchers`; it is called once and removed.
+The event loop owns it. It writes with write() only: flushing, checkpoints, retention and
+compaction are `upkeep`'s. Offsets: [start_offset, next_offset) can be read; `flushed_offset` is on
+the disk. Who waits for records registers a callback in `watchers`; it is called once and removed.
 """
 
 from bisect import bisect_right
@@ -73,7 +73,7 @@ class PartitionLog:
         return sum(segment.size for segment in self.segments)
 
     def append(self, batch: memoryview, now_ms: int) -> Appended:
-        """Append one batch from a producer and return its place; a repeated one has its first place.
+        """Append one batch and return its place; a repeated one has the place it had before.
 
         Raise KafkaError if it is refused or cannot be written; then nothing was appended.
         """

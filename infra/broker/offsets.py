@@ -19,7 +19,7 @@ class CommittedOffsets:
         group[offset.topic, offset.partition] = offset
 
     def commit(self, offsets: list[StoredOffset]) -> None:
-        """Store offsets, then let them be seen; joins the store transaction of the caller, if any."""
+        """Store offsets, then let them be seen; the caller has a store transaction open."""
         self._store.save_offsets(offsets)
         for offset in offsets:
             self._keep(offset)

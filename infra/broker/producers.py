@@ -1,7 +1,7 @@
 """Producers of one partition: sequences (idempotence), open transactions, aborted transactions.
 
-Everything here follows from batch headers and markers in log order, so recovery rebuilds it by the same
-`note` calls, from a snapshot on. Nothing here does I/O.
+Everything here follows from batch headers and markers in log order, so recovery rebuilds it by the
+same `note` calls, from a snapshot on. Nothing here does I/O.
 """
 
 from collections import deque
@@ -149,6 +149,6 @@ class Producers:
         for producer_id, epoch, last_timestamp, batches in snapshot["states"]:
             state = producers.states[producer_id] = ProducerState(epoch, last_timestamp)
             state.batches.extend(RememberedBatch(*batch) for batch in batches)
-        producers.open_transactions = {key: offset for key, offset in snapshot["open"]}
+        producers.open_transactions = dict(snapshot["open"])
         producers.aborted = [AbortedTransaction(*one) for one in snapshot["aborted"]]
         return producers

@@ -1,8 +1,8 @@
-"""Opening a partition's folder: checkpoint, indexes, a scan of what came later, and a cut at the first flaw.
+"""Opening a partition's folder: a checkpoint, a scan of what came later, a cut at the first flaw.
 
 A checkpoint holds what a scan up to its position would find, and is written after those bytes were
 flushed. If it does not fit the files, everything is scanned: slow, never wrong. The end that the
-checkpoint covers is verified again for `_DOUBT_BYTES`, because that is where power cuts and disks lie.
+checkpoint covers is verified again for `_DOUBT_BYTES`: that is where power cuts and disks lie.
 """
 
 import json

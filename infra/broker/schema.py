@@ -1,10 +1,10 @@
 """Message schemas as text tables, compiled on first use to one decoder or encoder per version.
 
-A table line is `name type [versions] [null[=versions]] [=default]`; the fields of a structure array
-(type `[]`) are indented below it. Versions are `3+` or `0-2`; without them a field is in all versions.
-A decoded message is a dict with every field of the table: those its version lacks have their default.
-An encoder takes a dict; a field with a default may be left out. Tagged fields are skipped when read and
-never written: no API here needs one.
+A table line is `name type [versions] [null[=versions]] [=default]`; the fields of a structure
+array (type `[]`) are indented below it. Versions are `3+` or `0-2`; without them a field is in all
+versions. A decoded message is a dict with every field of the table: those its version lacks have
+their default. An encoder takes a dict; a field with a default may be left out. Tagged fields are
+skipped when read and never written: no API here needs one.
 
 `records` is read as a memoryview of the frame and written from a list of buffers, neither copied.
 """

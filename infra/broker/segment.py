@@ -1,6 +1,7 @@
 """One segment: a file of batches in Kafka's format, named after its first offset, and its index.
 
-A segment knows its size in bytes; what stands behind it in the file is a torn write and is never read.
+A segment knows its size in bytes; what stands behind it in the file is a torn write and is never
+read.
 """
 
 import os
@@ -104,7 +105,7 @@ class Segment:
         return os.pread(self.descriptor, header.size, position)
 
     def read(self, offset: int, max_bytes: int) -> bytes | memoryview:
-        """Read from the batch that holds offset: whole batches, at least one, then at most max_bytes.
+        """Read from the batch that holds offset: at least that one whole, and at most max_bytes.
 
         The last one may be cut. Empty where every record from offset on was compacted away.
         """

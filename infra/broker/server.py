@@ -1,7 +1,7 @@
-"""Connections: frames in, responses out, in order, one request at a time per connection as in Kafka.
+"""Connections: frames in, responses out, in order, one request at a time as in Kafka.
 
-What a stranger sends can close its own connection and nothing else. Memory is bounded: a request has a
-largest size, reading stops while requests wait, and no request is begun while responses pile up.
+What a stranger sends can close its own connection and nothing else. Memory is bounded: a request
+has a largest size, reading stops while requests wait, and none is begun while responses pile up.
 """
 
 import asyncio
@@ -132,7 +132,7 @@ class Connection(asyncio.Protocol):
                 self.close(f"malformed request: {error!r}")
             except KafkaError as error:
                 self.close(f"refused: {error.message}")
-            except Exception:
+            except Exception:  # noqa: BLE001 - this loop owns the connection
                 _log.exception("request_failed")
                 self.close("a bug")
         self._throttle()
@@ -175,7 +175,7 @@ class Connection(asyncio.Protocol):
             self._send(route, request, await answer)
         except KafkaError as error:
             self.close(f"refused: {error.message}")
-        except Exception:
+        except Exception:  # noqa: BLE001 - this loop owns the connection
             _log.exception("request_failed")
             self.close("a bug")
         finally:

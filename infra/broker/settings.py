@@ -15,7 +15,7 @@ class Settings:
     log_level: str = "warning"
     """debug, info, warning, error; the log goes to stderr."""
     durability: str = "os"
-    """`os`: acknowledged after write(), flushed soon after. `fsync`: acknowledged after the flush."""
+    """`os`: acknowledged after write(), flushed soon. `fsync`: acknowledged after the flush."""
     num_partitions: int = 1
     """Partitions of a topic that is created without a number."""
     auto_create_topics: bool = True

@@ -1,8 +1,8 @@
 """Everything but records, in one SQLite file: topics, log starts, groups, offsets, transactions.
 
-Rows in, rows out; what they mean is decided elsewhere. A commit is a write() to the WAL, so it survives
-the process; topics are flushed before they are answered, the rest within about a second (`flush`), or
-at once under durability `fsync`. A full disk is KAFKA_STORAGE_ERROR.
+Rows in, rows out; what they mean is decided elsewhere. A commit is a write() to the WAL, so it
+survives the process; topics are flushed before they are answered, the rest within about a second
+(`flush`), or at once under durability `fsync`. A full disk is KAFKA_STORAGE_ERROR.
 """
 
 import json

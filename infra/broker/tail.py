@@ -1,4 +1,4 @@
-"""The newest batches of all partitions, kept in memory within one budget, so hot readers skip the disk."""
+"""The newest batches of all partitions, in memory within one budget: hot readers skip the disk."""
 
 from bisect import bisect_right
 from collections import deque

@@ -1,7 +1,8 @@
 """Topics by name and by id, and their partition logs; creation, growth, deletion.
 
-A topic's logs stand in `<data dir>/topics/<topic id>/<partition>`: a topic that is created again under
-an old name has another folder, so leftovers of the old one can never be taken for its records.
+A topic's logs stand in `<data dir>/topics/<topic id>/<partition>`: a topic that is created again
+under an old name has another folder, so leftovers of the old one can never be taken for its
+records.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Background work on logs: flush, indexes, checkpoints. Retention and cleaning hang on its clock.
 
-The loop decides what is to be done and captures it; one thread does the slow calls. Nothing here is on
-the path of a request except `flushed`, on which durability `fsync` waits.
+The loop decides what is to be done and captures it; one thread does the slow calls. Nothing here
+is on the path of a request except `flushed`, on which durability `fsync` waits.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class Upkeep:
             await asyncio.sleep(interval_s)
             try:
                 await job()
-            except Exception:
+            except Exception:  # noqa: BLE001 - this loop owns the job
                 _log.exception("background_job_failed")
 
     async def in_thread(self, work: Callable[[], None]) -> None:
@@ -87,7 +87,7 @@ class Upkeep:
             self._flush = asyncio.create_task(self._flush_logs())
 
     async def flushed(self, log: PartitionLog, offset: int) -> None:
-        """Wait until a log is on the disk up to offset; those who wait share a flush (group commit)."""
+        """Wait until a log is on the disk up to offset; all who wait share a flush."""
         while log.flushed_offset < offset and not log.is_deleted:
             flush = self._flush
             is_own = flush is None

@@ -1,7 +1,7 @@
 """Primitives of the Kafka protocol: lengths, strings, bytes, variable-length integers.
 
-Readers take (buffer, position) and return (value, next position); writers return bytes. A reader may
-be called on anything a stranger sends: it raises `MalformedError`, IndexError, struct.error or
+Readers take (buffer, position) and return (value, next position); writers return bytes. A reader
+may be called on anything a stranger sends: it raises `MalformedError`, IndexError, struct.error or
 UnicodeDecodeError (`MALFORMED` names them all), and never allocates more than the buffer holds.
 """
 

@@ -1,4 +1,4 @@
-"""DescribeConfigs 0-4, AlterConfigs 0-2, IncrementalAlterConfigs 0-1: settings of topics and broker."""
+"""DescribeConfigs 0-4, AlterConfigs 0-2, IncrementalAlterConfigs 0-1."""
 
 from collections.abc import Callable, Mapping
 
@@ -97,9 +97,7 @@ def _altered(broker: Broker, request: Message, change: _Change) -> Message:
     for resource in request["resources"]:
         code, message = ErrorCode.NONE, None
         try:
-            if resource["resource_type"] != _TOPIC:
-                raise KafkaError(ErrorCode.INVALID_REQUEST, "expected a topic")
-            topic = _topic(broker, resource["resource_name"])
+            topic = _altered_topic(broker, resource)
             config = checked(change(topic, resource))
             if not request["validate_only"]:
                 broker.topics.configure(topic, config)
@@ -114,6 +112,12 @@ def _altered(broker: Broker, request: Message, change: _Change) -> Message:
             }
         )
     return {"responses": responses}
+
+
+def _altered_topic(broker: Broker, resource: Message) -> Topic:
+    if resource["resource_type"] != _TOPIC:
+        raise KafkaError(ErrorCode.INVALID_REQUEST, "expected a topic")
+    return _topic(broker, resource["resource_name"])
 
 
 def _replaced(_topic: Topic, resource: Message) -> dict[str, str | None]:

@@ -38,11 +38,11 @@ def _found(broker: Broker, asked: Message, *, may_create: bool) -> Message:
         return _described(topic)
     try:
         check_name(name)
-        if not may_create:
-            raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-        return _described(broker.topics.create(name, broker.settings.num_partitions, {}))
+        if may_create:
+            return _described(broker.topics.create(name, broker.settings.num_partitions, {}))
     except KafkaError as error:
         return _unknown(error.code, name, _NO_ID)
+    return _unknown(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, name, _NO_ID)
 
 
 def _unknown(code: ErrorCode, name: str | None, topic_id: bytes) -> Message:

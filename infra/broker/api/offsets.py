@@ -1,4 +1,4 @@
-"""ListOffsets 1-8, OffsetForLeaderEpoch 2-4, DeleteRecords 0-2: where a log begins, ends, and is cut."""
+"""ListOffsets 1-8, OffsetForLeaderEpoch 2-4, DeleteRecords 0-2: where logs begin and end."""
 
 from infra.broker.api.call import Answer, Call
 from infra.broker.api.fetch import check_leader_epoch
@@ -113,16 +113,22 @@ async def _after_removal(broker: Broker, dropped: list[Segment], response: Messa
     return response
 
 
+def _new_start(log: PartitionLog, asked: int) -> int:
+    """Return where a log shall begin; refuse what does not exist or may not be deleted."""
+    if not log.config.is_deleted:
+        raise KafkaError(ErrorCode.POLICY_VIOLATION, "expected a cleanup.policy with delete")
+    offset = log.high_watermark if asked == _HIGH_WATERMARK else asked
+    if not 0 <= offset <= log.high_watermark:
+        raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE)
+    return offset
+
+
 def _cut(broker: Broker, topic: str, partition: Message, dropped: list[Segment]) -> Message:
     index, offset = partition["partition_index"], partition["offset"]
     code, low_watermark = ErrorCode.NONE, -1
     try:
         log = broker.topics.log(topic, index)
-        if not log.config.is_deleted:
-            raise KafkaError(ErrorCode.POLICY_VIOLATION, "expected a cleanup.policy with delete")
-        offset = log.high_watermark if offset == _HIGH_WATERMARK else offset
-        if not 0 <= offset <= log.high_watermark:
-            raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE)
+        offset = _new_start(log, offset)
         if offset > log.start_offset:
             broker.store.save_log_start(broker.topics.by_name[topic].id, index, offset)
             dropped += log.forget_before(offset)

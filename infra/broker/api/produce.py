@@ -36,11 +36,8 @@ def _appended(
     request, logs, now = context
     index, records = partition["index"], partition["records"]
     try:
-        if request["acks"] not in (-1, 0, 1):
-            raise KafkaError(ErrorCode.INVALID_REQUIRED_ACKS)
+        _check_request(request, records)
         log = broker.topics.log(topic, index)
-        if not records:
-            raise KafkaError(ErrorCode.INVALID_RECORD, "expected exactly one record batch")
         _check_transaction(broker, records, topic, index)
         base_offset, append_time = log.append(records, now)
     except KafkaError as error:
@@ -59,6 +56,13 @@ def _appended(
         "log_append_time_ms": append_time,
         "log_start_offset": log.start_offset,
     }
+
+
+def _check_request(request: Message, records: memoryview | None) -> None:
+    if request["acks"] not in (-1, 0, 1):
+        raise KafkaError(ErrorCode.INVALID_REQUIRED_ACKS)
+    if not records:
+        raise KafkaError(ErrorCode.INVALID_RECORD, "expected exactly one record batch")
 
 
 def _check_transaction(broker: Broker, batch: memoryview, topic: str, partition: int) -> None:

@@ -1,4 +1,4 @@
-"""InitProducerId 0-4, AddPartitionsToTxn 0-3, AddOffsetsToTxn 0-3, TxnOffsetCommit 0-3, EndTxn 0-3."""
+"""InitProducerId 0-4, AddPartitionsToTxn, AddOffsetsToTxn, TxnOffsetCommit and EndTxn 0-3."""
 
 from infra.broker.api.call import Call
 from infra.broker.api.committed import checked
@@ -23,23 +23,26 @@ def _producer(request: Message) -> tuple[str, int, int]:
 
 def init_producer_id(broker: Broker, request: Message, call: Call) -> Message:
     """Give a producer its id and epoch; a transactional one fences those before it."""
-    transactional_id, timeout = request["transactional_id"], request["transaction_timeout_ms"]
     try:
-        if transactional_id is None:
+        if request["transactional_id"] is None:
             producer_id, epoch = broker.store.new_producer_id(), 0
         else:
-            if not transactional_id:
-                raise KafkaError(ErrorCode.INVALID_REQUEST, "expected a transactional id")
-            if not 0 < timeout <= broker.settings.max_transaction_timeout_ms:
-                raise KafkaError(ErrorCode.INVALID_TRANSACTION_TIMEOUT)
-            known = (request["producer_id"], request["producer_epoch"])
-            producer_id, epoch = broker.transactions.init(
-                transactional_id, timeout, known, now_ms()
-            )
+            producer_id, epoch = _initialized(broker, request)
     except KafkaError as error:
         code = _fence(error.code, is_known=call.version >= 4)
         return {"error_code": code, "producer_id": -1, "producer_epoch": -1}
     return {"error_code": 0, "producer_id": producer_id, "producer_epoch": epoch}
+
+
+def _initialized(broker: Broker, request: Message) -> tuple[int, int]:
+    """Return (producer id, epoch) for a transactional id."""
+    transactional_id, timeout = request["transactional_id"], request["transaction_timeout_ms"]
+    if not transactional_id:
+        raise KafkaError(ErrorCode.INVALID_REQUEST, "expected a transactional id")
+    if not 0 < timeout <= broker.settings.max_transaction_timeout_ms:
+        raise KafkaError(ErrorCode.INVALID_TRANSACTION_TIMEOUT)
+    known = (request["producer_id"], request["producer_epoch"])
+    return broker.transactions.init(transactional_id, timeout, known, now_ms())
 
 
 def add_partitions_to_txn(broker: Broker, request: Message, call: Call) -> Message:

@@ -31,9 +31,7 @@ def _created(broker: Broker, asked: Message, *, is_dry: bool, is_repeated: bool)
     name = asked["name"]
     config = {one["name"]: one["value"] for one in asked["configs"]}
     try:
-        if is_repeated:
-            raise KafkaError(ErrorCode.INVALID_REQUEST, "expected each topic once")
-        count = _partition_count(broker, asked)
+        count = _partition_count(broker, asked, is_repeated=is_repeated)
         broker.topics.check_new(name, count, config)
         topic_id = _NO_ID if is_dry else broker.topics.create(name, count, config).id
     except KafkaError as error:
@@ -57,8 +55,10 @@ def _created(broker: Broker, asked: Message, *, is_dry: bool, is_repeated: bool)
     }
 
 
-def _partition_count(broker: Broker, asked: Message) -> int:
+def _partition_count(broker: Broker, asked: Message, *, is_repeated: bool) -> int:
     """Return the number of partitions asked for, by number or by assignment."""
+    if is_repeated:
+        raise KafkaError(ErrorCode.INVALID_REQUEST, "expected each topic once")
     if asked["assignments"]:
         return len(asked["assignments"])
     if asked["replication_factor"] not in (-1, 1):
@@ -129,17 +129,23 @@ def create_partitions(broker: Broker, request: Message, _call: Call) -> Message:
 
 def _grown(broker: Broker, asked: Message, *, is_dry: bool) -> Message:
     code, message = ErrorCode.NONE, None
-    topic = broker.topics.by_name.get(asked["name"])
     try:
-        if topic is None:
-            raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-        if asked["count"] <= len(topic.logs):
-            raise KafkaError(
-                ErrorCode.INVALID_PARTITIONS,
-                f"expected more than {len(topic.logs)} partitions, found {asked['count']}",
-            )
+        topic = _growing(broker, asked)
         if not is_dry:
             broker.topics.grow(topic, asked["count"])
     except KafkaError as error:
         code, message = error.code, error.message
     return {"name": asked["name"], "error_code": code, "error_message": message}
+
+
+def _growing(broker: Broker, asked: Message) -> Topic:
+    """Return the topic, if it may grow as asked."""
+    topic = broker.topics.by_name.get(asked["name"])
+    if topic is None:
+        raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    if asked["count"] <= len(topic.logs):
+        raise KafkaError(
+            ErrorCode.INVALID_PARTITIONS,
+            f"expected more than {len(topic.logs)} partitions, found {asked['count']}",
+        )
+    return topic

@@ -1,1 +1,1 @@
-"""The message tables, by family; nothing here but `Api` values. `infra.broker.schema` compiles them."""
+"""The message tables, by family: nothing but `Api` values, compiled by `infra.broker.schema`."""

@@ -1,4 +1,4 @@
-"""Tables of the APIs that move records: Produce, Fetch, ListOffsets, OffsetForLeaderEpoch, DeleteRecords."""
+"""Tables of the APIs that write, read, find and delete records."""
 
 from infra.broker.schema import Api
 
