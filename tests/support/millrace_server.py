@@ -18,7 +18,7 @@ from typing import Self
 PROJECT = Path(__file__).resolve().parents[2]
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 45.0
-_ADDRESS = re.compile(rb"^  Temporal Server\s+(\S+)$", re.MULTILINE)
+_ADDRESSES = re.compile(rb"^  Temporal Server\s+(\S+)\n  Kafka\s+(\S+)", re.MULTILINE)
 
 
 class ServerDidNotStartError(RuntimeError):
@@ -38,6 +38,7 @@ class MillraceServer:
     ) -> None:
         self.folder = folder
         self.address = ""
+        self.kafka_address = ""
         self.stderr_path = scratch / "millrace.stderr"
         self._kafka = kafka
         self._options = options
@@ -81,7 +82,7 @@ class MillraceServer:
                 stderr=stderr,
             )
         try:
-            self.address = self._said_address()
+            self.address, self.kafka_address = self._said_addresses()
         except ServerDidNotStartError as error:
             self.kill()
             raise ServerDidNotStartError(f"{error}; it said:\n{self.stderr[-4000:]}") from error
@@ -117,13 +118,13 @@ class MillraceServer:
         if self._process is not None:
             self.kill()
 
-    def _said_address(self) -> str:
+    def _said_addresses(self) -> tuple[str, str]:
         assert self._process is not None
         assert self._process.stdout is not None
         pipe = self._process.stdout.fileno()
         deadline = time.monotonic() + START_TIMEOUT
         said = b""
-        while not (found := _ADDRESS.search(said)):
+        while not (found := _ADDRESSES.search(said)):
             ready, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
                 raise ServerDidNotStartError(f"expected an address within {START_TIMEOUT:g} s")
@@ -131,7 +132,7 @@ class MillraceServer:
             if not piece:
                 raise ServerDidNotStartError("expected an address, but the server ended")
             said += piece
-        return found[1].decode()
+        return found[1].decode(), found[2].decode()
 
     def _end(self, number: signal.Signals) -> int:
         self.send(number)

@@ -1,0 +1,242 @@
+"""Raw gRPC clients under whom the server is killed: starters, signallers and workers.
+
+Every call has an identity of its own, which lands in the event it causes, and is repeated under the
+same request id until it is answered. What it was told goes to the journal before anything else.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from temporalio.api.command.v1 import Command
+from temporalio.api.enums.v1 import CommandType, EventType, WorkflowIdReusePolicy
+from temporalio.api.workflowservice.v1 import (
+    GetWorkflowExecutionHistoryRequest,
+    GetWorkflowExecutionHistoryResponse,
+    PollWorkflowTaskQueueRequest,
+    PollWorkflowTaskQueueResponse,
+    RespondWorkflowTaskCompletedRequest,
+    RespondWorkflowTaskCompletedResponse,
+    SignalWorkflowExecutionRequest,
+    SignalWorkflowExecutionResponse,
+    StartWorkflowExecutionRequest,
+    StartWorkflowExecutionResponse,
+)
+
+from tests.chaos.journal import Journal, Kind, Told
+
+SERVICE = "/temporal.api.workflowservice.v1.WorkflowService/"
+QUEUE = "chaos"
+SIGNALS_TO_END = 3
+CALL_TIMEOUT_S = 10.0
+POLL_TIMEOUT_S = 15.0
+REPEAT_S = 0.05
+OPEN_COUNT = 40
+_UNHEARD = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.UNKNOWN,
+}
+_RECONNECT = [
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 200),
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+
+class Load:
+    """All clients of one test; `open_ids` are the workflows that still run, by what was told."""
+
+    def __init__(self, address: str, journal: Journal, *, seed: int) -> None:
+        self._channel = grpc.aio.insecure_channel(address, options=_RECONNECT)
+        self._journal = journal
+        self._random = random.Random(seed)
+        self._prefix = f"chaos-{seed}"
+        self._count = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_over = asyncio.Event()
+        self.open_ids: dict[str, str] = {}
+        self.ended: dict[str, str] = {}
+
+    def run(self, *, starters: int = 4, signallers: int = 4, workers: int = 4) -> None:
+        """Start the clients."""
+        for loop, count in (
+            (self._start_one, starters),
+            (self._signal_one, signallers),
+            (self._work_once, workers),
+        ):
+            self._tasks += [asyncio.create_task(self._repeat(loop)) for _ in range(count)]
+
+    async def stop(self) -> None:
+        """Let every call come to its end, then stop; what never ended is noted as unknown."""
+        self._is_over.set()
+        _, late = await asyncio.wait(self._tasks, timeout=60)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for task in self._tasks:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._channel.close()
+
+    async def history(self, workflow_id: str, run_id: str) -> list[Any]:
+        """Return the history of a run, as the server answers it."""
+        request = GetWorkflowExecutionHistoryRequest(namespace="default")
+        request.execution.workflow_id = workflow_id
+        request.execution.run_id = run_id
+        events: list[Any] = []
+        while True:
+            page = await self._ask(
+                "GetWorkflowExecutionHistory", request, GetWorkflowExecutionHistoryResponse
+            )
+            events += page.history.events
+            if not page.next_page_token:
+                return events
+            request.next_page_token = page.next_page_token
+
+    async def _repeat(self, once: Callable[[], Any]) -> None:
+        while not self._is_over.is_set():
+            await once()
+
+    async def _start_one(self) -> None:
+        """Start a workflow; now and then one whose id is taken."""
+        if len(self.open_ids) >= OPEN_COUNT:
+            await asyncio.sleep(REPEAT_S)
+            return
+        token = self._token("start")
+        workflow_id = f"{self._prefix}-{self._count}"
+        if self.open_ids and self._random.random() < 0.15:
+            workflow_id = self._random.choice(list(self.open_ids))
+        request = StartWorkflowExecutionRequest(
+            namespace="default", workflow_id=workflow_id, request_id=token, identity=token
+        )
+        request.workflow_type.name = "chaos"
+        request.task_queue.name = QUEUE
+        request.workflow_id_reuse_policy = (
+            WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
+        )
+        answer = await self._told(
+            "start", "StartWorkflowExecution", request, StartWorkflowExecutionResponse, workflow_id
+        )
+        if answer is not None:
+            self.open_ids[workflow_id] = answer.run_id
+
+    async def _signal_one(self) -> None:
+        """Signal an open workflow; it may have ended unheard."""
+        if not self.open_ids:
+            await asyncio.sleep(REPEAT_S)
+            return
+        token = self._token("signal")
+        workflow_id = self._random.choice(list(self.open_ids))
+        request = SignalWorkflowExecutionRequest(
+            namespace="default", signal_name="s", request_id=token, identity=token
+        )
+        request.workflow_execution.workflow_id = workflow_id
+        await self._told(
+            "signal",
+            "SignalWorkflowExecution",
+            request,
+            SignalWorkflowExecutionResponse,
+            workflow_id,
+        )
+
+    async def _work_once(self) -> None:
+        """Poll, and answer: a workflow with enough signals ends."""
+        request = PollWorkflowTaskQueueRequest(namespace="default", identity="worker")
+        request.task_queue.name = QUEUE
+        poll = self._method("PollWorkflowTaskQueue", request, PollWorkflowTaskQueueResponse)
+        try:
+            task = await poll(request, timeout=POLL_TIMEOUT_S)
+        except grpc.aio.AioRpcError:
+            await asyncio.sleep(REPEAT_S)
+            return
+        if task.task_token:
+            await self._answer(task)
+
+    async def _answer(self, task: PollWorkflowTaskQueueResponse) -> None:
+        token = self._token("complete")
+        workflow_id = task.workflow_execution.workflow_id
+        signals = sum(
+            event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
+            for event in task.history.events
+        )
+        request = RespondWorkflowTaskCompletedRequest(
+            namespace="default", task_token=task.task_token, identity=token
+        )
+        is_end = signals >= SIGNALS_TO_END
+        if is_end:
+            end = Command(command_type=CommandType.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION)
+            end.complete_workflow_execution_command_attributes.SetInParent()
+            request.commands.append(end)
+        answer = await self._told(
+            "complete",
+            "RespondWorkflowTaskCompleted",
+            request,
+            RespondWorkflowTaskCompletedResponse,
+            workflow_id,
+        )
+        if is_end and answer is not None:
+            self.open_ids.pop(workflow_id, None)
+            self.ended[workflow_id] = task.workflow_execution.run_id
+
+    async def _told(
+        self, kind: Kind, method: str, request: Any, response: Any, workflow_id: str
+    ) -> Any:
+        """Repeat a call until it is answered; note the answer; return it unless it is a refusal."""
+        call = self._method(method, request, response)
+        repeats = 0
+        while True:
+            try:
+                answer = await call(request, timeout=CALL_TIMEOUT_S)
+            except grpc.aio.AioRpcError as error:
+                if error.code() not in _UNHEARD:
+                    told = Told(
+                        kind,
+                        request.identity,
+                        workflow_id,
+                        "",
+                        "refused",
+                        repeats,
+                        error.code().name,
+                    )
+                    self._refused(told)
+                    return None
+            except asyncio.CancelledError:
+                self._journal.note(
+                    Told(kind, request.identity, workflow_id, "", "unknown", repeats)
+                )
+                raise
+            else:
+                run_id = getattr(answer, "run_id", "")
+                self._journal.note(
+                    Told(kind, request.identity, workflow_id, run_id, "done", repeats)
+                )
+                return answer
+            repeats += 1
+            await asyncio.sleep(REPEAT_S)
+
+    def _refused(self, told: Told) -> None:
+        self._journal.note(told)
+        if told.kind == "signal":  # it ended unheard
+            self.open_ids.pop(told.workflow_id, None)
+
+    async def _ask(self, method: str, request: Any, response: Any) -> Any:
+        return await self._method(method, request, response)(request, timeout=CALL_TIMEOUT_S)
+
+    def _method(self, name: str, request: Any, response: Any) -> Any:
+        return self._channel.unary_unary(
+            SERVICE + name,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=response.FromString,
+        )
+
+    def _token(self, kind: str) -> str:
+        self._count += 1
+        return f"{self._prefix}/{kind}/{self._count}"
