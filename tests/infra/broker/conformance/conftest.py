@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from aiokafka.protocol.commit import OffsetFetchRequest_v3
+from aiokafka.protocol.coordination import FindCoordinatorRequest_v1
 from confluent_kafka.admin import AdminClient
 
 from tests.infra.broker.conformance.clients import create_topic
-from tests.infra.broker.conformance.wire import Wire
+from tests.infra.broker.conformance.deadlines import eventually
+from tests.infra.broker.conformance.wire import Errors, Wire
 from tests.support.kafka_embedded import EmbeddedKafka
 from tests.support.kafka_real import real_kafka, why_absent
 
@@ -66,6 +69,19 @@ def wire(address: str) -> Iterator[Wire]:
 def name() -> str:
     """Return a name that no other test or run uses."""
     return f"t{next(_numbers)}-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def group(wire: Wire, name: str) -> str:
+    """Return a group id whose coordinator serves: a fresh Kafka makes its own topics first."""
+
+    def serves() -> bool:
+        found = wire.ask(FindCoordinatorRequest_v1(name, 0)).error_code
+        fetched = wire.ask(OffsetFetchRequest_v3(name, [])).error_code
+        return (found, fetched) == (Errors.NONE, Errors.NONE)
+
+    eventually("a coordinator", serves)
+    return name
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-DEADLINE = 45.0
+DEADLINE = 30.0
 _PAUSE = 0.02
 
 
