@@ -42,8 +42,14 @@ class Node(Protocol):
         """Return (epoch, incarnation) of our accepted claim; raises NotTheOwner."""
         ...
 
-    def park(self, partition: int, command_id: bytes) -> asyncio.Future[bytes]:
-        """Return a future of a command's answer; one that is done already is of no interest."""
+    def park(
+        self, partition: int, command_id: bytes, *, hold: tuple[str, str] | None = None
+    ) -> asyncio.Future[bytes]:
+        """Return a future of a command's answer; one that is done already is of no interest.
+
+        Heartbeat timeouts of the workflow that `hold` names (namespace name, workflow id) do not
+        fire before it is done (T3). May raise NotTheOwner.
+        """
         ...
 
     async def read(self, partition: int, method: str, request: object, namespace_id: str) -> bytes:
@@ -83,7 +89,7 @@ class Gateway:
             "millrace_streams_command_repeats_total", "Commands asked again (C2)."
         )
         self._heartbeats = Heartbeats(
-            self._send_beats, clock=clock, pause=self._pause.after, metrics=metrics
+            self._park_beat, self._send_beats, clock=clock, pause=self._pause.after, metrics=metrics
         )
 
     async def ask(
@@ -199,7 +205,11 @@ class Gateway:
         self._outbound.add(partition, key, value, [answer])
         return answer
 
-    def _send_beats(self, partition: int, beats: list[Beat]) -> list[asyncio.Future[bytes]]:
+    def _park_beat(self, partition: int, beat: Beat) -> asyncio.Future[bytes]:
+        hold = (beat.namespace, beat.workflow_id)
+        return self._node.park(partition, beat.command_id, hold=hold)
+
+    def _send_beats(self, partition: int, beats: list[Beat]) -> None:
         """Append beats as one command; a single one is a plain request."""
         first = beats[0]
         fields: codec.Fields = {"namespace": first.namespace, "workflow_id": first.workflow_id}
@@ -213,10 +223,9 @@ class Gateway:
                 "body": ("millrace.Heartbeats", {"beats": rows}),
             }
         value = self._encode(partition, fields)
-        answers = [self._node.park(partition, beat.command_id) for beat in beats]
+        answers = [beat.parked for beat in beats if beat.parked is not None]
         key = workflow_key(first.namespace, first.workflow_id)
         self._outbound.add(partition, key, value, answers)
-        return answers
 
     def _encode(self, partition: int, fields: codec.Fields) -> bytes:
         epoch, incarnation = self._node.origin(partition)

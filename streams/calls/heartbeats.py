@@ -7,7 +7,7 @@ This file does not decide what a heartbeat means.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from schemas.errors import NotTheOwner, OutcomeUnknown
@@ -34,6 +34,7 @@ class Beat:
         "heartbeat_timeout",
         "method",
         "namespace",
+        "parked",
         "request",
         "workflow_id",
     )
@@ -57,6 +58,7 @@ class Beat:
         self.activity = activity
         self.heartbeat_timeout = heartbeat_timeout  # ns; 0: not known
         self.answers: list[Answer] = []
+        self.parked: Answer | None = None
         self.attempts = 0
 
     def fields(self) -> dict[str, object]:
@@ -75,6 +77,38 @@ class Beat:
         return (self.namespace, self.workflow_id, self.activity)
 
     @property
+    def is_awaited(self) -> bool:
+        """Whether a caller still waits for it."""
+        return any(not answer.done() for answer in self.answers)
+
+    def serve(self, answers: Iterable[Answer]) -> None:
+        """Answer these callers too; when the last one is gone, nobody waits at the owner."""
+        for answer in answers:
+            self.answers.append(answer)
+            answer.add_done_callback(self._left)
+
+    def _left(self, _answer: Answer) -> None:
+        if not self.is_awaited:
+            self.forget()
+
+    def forget(self) -> None:
+        """Wait no longer at the owner."""
+        parked, self.parked = self.parked, None
+        if parked is not None:
+            parked.cancel()
+
+    def settle(self, done: Answer) -> None:
+        """Hand an answer, or a refusal, to all who wait."""
+        error = done.exception()
+        for answer in self.answers:
+            if answer.done():
+                continue
+            if error is None:
+                answer.set_result(done.result())
+            else:
+                answer.set_exception(error)
+
+    @property
     def patience_s(self) -> float:
         """How long the beat may be held back."""
         if not self.heartbeat_timeout:
@@ -82,8 +116,10 @@ class Beat:
         return min(GATHER_S, self.heartbeat_timeout / 1e9 / _TIMEOUT_SHARE)
 
 
-Send = Callable[[int, list[Beat]], list[Answer]]
-"""Appends beats of a partition as one command; returns their parked answers or raises."""
+Park = Callable[[int, Beat], Answer]
+"""Waits for a beat's answer at its owner; from then on no timeout overtakes it (T3)."""
+Send = Callable[[int, list[Beat]], None]
+"""Appends beats of a partition as one command; raises NotTheOwner."""
 
 
 class _Gathered:
@@ -103,8 +139,15 @@ class Heartbeats:
     """Gathers beats; one timer for each partition that has some."""
 
     def __init__(
-        self, send: Send, *, clock: Clock, pause: Callable[[int], float], metrics: Metrics
+        self,
+        park: Park,
+        send: Send,
+        *,
+        clock: Clock,
+        pause: Callable[[int], float],
+        metrics: Metrics,
     ) -> None:
+        self._park = park
         self._send = send
         self._clock = clock
         self._pause = pause
@@ -120,20 +163,35 @@ class Heartbeats:
     def add(self, partition: int, beat: Beat) -> Answer:
         """Take a beat along; return the future of its answer."""
         answer: Answer = asyncio.get_running_loop().create_future()
-        beat.answers.append(answer)
+        beat.serve([answer])
         self._beats.value += 1
-        gathered = self._partitions.setdefault(partition, _Gathered())
-        older = gathered.beats.get(beat.key)
+        older = self._of(partition).beats.pop(beat.key, None)
         if older is not None:
             self._superseded.value += 1
-            beat.answers.extend(older.answers)
-            gathered.size_bytes -= len(older.request)
-        self._gather(partition, gathered, beat)
+            self._of(partition).size_bytes -= len(older.request)
+            beat.serve(older.answers)
+        self._gather(partition, beat)
+        if older is not None:
+            older.forget()
         return answer
 
-    def _gather(self, partition: int, gathered: _Gathered, beat: Beat) -> None:
+    def _of(self, partition: int) -> _Gathered:
+        return self._partitions.setdefault(partition, _Gathered())
+
+    def _gather(self, partition: int, beat: Beat) -> None:
+        try:
+            beat.parked = self._park(partition, beat)
+        except NotTheOwner:
+            self._later(partition, beat)
+            return
+        beat.parked.add_done_callback(partial(self._settle, partition, beat))
+        gathered = self._of(partition)
         gathered.beats[beat.key] = beat
         gathered.size_bytes += len(beat.request)
+        self._schedule(partition, gathered, beat)
+
+    def _schedule(self, partition: int, gathered: _Gathered, beat: Beat) -> None:
+        """See to it that what is gathered goes out when this beat must."""
         now = self._clock.monotonic()
         due_at = max(now, min(now + beat.patience_s, gathered.sent_at + GATHER_S))
         if gathered.size_bytes >= _MAX_BYTES:
@@ -151,7 +209,7 @@ class Heartbeats:
 
     def _go(self, partition: int, gathered: _Gathered) -> None:
         """Send what was gathered, as far as somebody still waits for it."""
-        beats = [beat for beat in gathered.beats.values() if _is_awaited(beat)]
+        beats = [beat for beat in gathered.beats.values() if beat.is_awaited]
         gathered.beats = {}
         gathered.size_bytes = 0
         gathered.timer = None
@@ -159,30 +217,25 @@ class Heartbeats:
             return
         gathered.sent_at = self._clock.monotonic()
         try:
-            parked = self._send(partition, beats)
+            self._send(partition, beats)
         except NotTheOwner:
             for beat in beats:
+                beat.forget()
                 self._later(partition, beat)
-            return
-        for beat, answer in zip(beats, parked, strict=True):
-            answer.add_done_callback(partial(self._settle, partition, beat))
 
     def _settle(self, partition: int, beat: Beat, done: Answer) -> None:
-        """Hand the answer to all who wait, or gather the beat again."""
-        if done.cancelled():
+        """Hand the answer to all who wait, or gather the beat again (C2)."""
+        if done is not beat.parked:
+            return  # forgotten: superseded, or gathered anew
+        beat.parked = None
+        gathered = self._of(partition)
+        if gathered.beats.get(beat.key) is beat:  # failed before it went out
+            del gathered.beats[beat.key]
+            gathered.size_bytes -= len(beat.request)
+        if done.cancelled() or isinstance(done.exception(), NotTheOwner | OutcomeUnknown):
             self._later(partition, beat)
-            return
-        error = done.exception()
-        if isinstance(error, NotTheOwner | OutcomeUnknown):
-            self._later(partition, beat)
-            return
-        for answer in beat.answers:
-            if answer.done():
-                continue
-            if error is None:
-                answer.set_result(done.result())
-            else:
-                answer.set_exception(error)
+        else:
+            beat.settle(done)
 
     def _later(self, partition: int, beat: Beat) -> None:
         pause_s = self._pause(beat.attempts)
@@ -191,15 +244,10 @@ class Heartbeats:
 
     def _again(self, partition: int, beat: Beat) -> None:
         """Gather a beat again, unless its callers are gone or a newer one has come."""
-        if not _is_awaited(beat):
+        if not beat.is_awaited:
             return
-        gathered = self._partitions.setdefault(partition, _Gathered())
-        newer = gathered.beats.get(beat.key)
+        newer = self._of(partition).beats.get(beat.key)
         if newer is None:
-            self._gather(partition, gathered, beat)
+            self._gather(partition, beat)
         else:
-            newer.answers.extend(beat.answers)
-
-
-def _is_awaited(beat: Beat) -> bool:
-    return any(not answer.done() for answer in beat.answers)
+            newer.serve(beat.answers)

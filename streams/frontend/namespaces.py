@@ -7,9 +7,10 @@ its end (N1). Whether a registration is accepted is decided by topology/namespac
 import asyncio
 from typing import Any
 
-from schemas.errors import FailedPrecondition, InvalidArgument, NamespaceNotFound
+from schemas.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, NamespaceNotFound
 from schemas.instants import HOUR, duration_of, span_of
 from schemas.temporal import enums, errordetails, service
+from streams.calls.pause import Pause
 from streams.frontend.services import Services
 from streams.frontend.transport import Call
 from streams.frontend.validation import BLOB_BYTES, check_length, duration_fault, parse
@@ -17,7 +18,6 @@ from topology.decision import Namespace
 
 _MIN_RETENTION = HOUR
 _PAGE = 100
-_LONGEST_LOOK_S = 0.1
 _State = enums.NamespaceState
 _REGISTERED = _State.NAMESPACE_STATE_REGISTERED
 _OPEN = (_REGISTERED, _State.NAMESPACE_STATE_DEPRECATED)
@@ -70,20 +70,24 @@ async def register(services: Services, call: Call) -> bytes:
     if duration_fault(retention) or span_of(retention) < _MIN_RETENTION:
         raise InvalidArgument("A valid retention period is not set on request.")
     asked = Namespace(id="", name=name, state=int(_REGISTERED), retention=span_of(retention))
+    until = services.clock.monotonic() + services.time_left(call)
     answer = await services.gateway.ask(
         asked, name, "RegisterNamespace", call.request, timeout_s=services.time_left(call)
     )
-    await _until_projected(services, name)
+    await _until_projected(services, name, until=until)
     return answer
 
 
-async def _until_projected(services: Services, name: str) -> None:
-    """Wait until `namespaces` holds a name; the caller's deadline ends it."""
-    pause_s = 0.001
+async def _until_projected(services: Services, name: str, *, until: float) -> None:
+    """Wait until `namespaces` holds a name, or the caller's time is up."""
+    pause = Pause(services.random)
+    attempts = 0
     await services.namespaces.read_to_end()
     while services.namespaces.by_name(name) is None:
-        await asyncio.sleep(pause_s)
-        pause_s = min(pause_s * 2, _LONGEST_LOOK_S)
+        if services.clock.monotonic() >= until:
+            raise DeadlineExceeded(f"expected namespace {name} to be published, found it is not")
+        await asyncio.sleep(pause.after(attempts))
+        attempts += 1
         await services.namespaces.read_to_end()
 
 

@@ -51,6 +51,7 @@ class World:
         self.keys: list[bytes | None] = []
         self.parked: dict[bytes, asyncio.Future[bytes]] = {}
         self.decide: Callable[[bytes, asyncio.Future[bytes]], None] = lambda *_: None
+        self.holds: list[tuple[str, str] | None] = []
         self.refusals = 0
         self.failing = 0
         self.reads: list[tuple[int, str, object, str]] = []
@@ -68,8 +69,11 @@ class World:
             raise NotTheOwner(f"partition {partition} is somebody else's")
         return (3, b"incarnat")
 
-    def park(self, _partition: int, command_id: bytes) -> asyncio.Future[bytes]:
+    def park(
+        self, _partition: int, command_id: bytes, *, hold: tuple[str, str] | None = None
+    ) -> asyncio.Future[bytes]:
         """A future that `decide` will hear of once the command is appended."""
+        self.holds.append(hold)
         self.parked[command_id] = asyncio.get_running_loop().create_future()
         return self.parked[command_id]
 
@@ -369,6 +373,56 @@ def test_t3_newest_beat_of_an_activity_counts() -> None:
     requests = [body["request"] for _, body in bodies]  # type: ignore[misc]  # a union's pair
     assert requests[-1] == bytes([2])
     assert len(requests) == 2
+
+
+def test_t3_beat_holds_its_timeout_from_the_moment_it_comes() -> None:
+    """The owner knows of a beat while it is gathered; a superseded one holds nothing."""
+
+    async def scenario(world: World) -> None:
+        world.answering()
+        await world.beat("other")
+        await world.beat()
+        late = [asyncio.ensure_future(world.beat()) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        held = list(world.parked.values())[-2:]
+        assert world.holds[-2:] == [("default", "w")] * 2
+        assert [parked.cancelled() for parked in held] == [True, False]
+        assert await asyncio.gather(*late) == [b"ok"] * 2
+
+    run(scenario)
+
+
+def test_t3_l12_beat_whose_partition_is_lost_while_gathered_is_gathered_again() -> None:
+    """What fails before it went out is parked anew, under its command id."""
+
+    async def scenario(world: World) -> None:
+        world.answering()
+        await world.beat()
+        late = asyncio.ensure_future(world.beat())
+        await asyncio.sleep(0.05)
+        *_, (command_id, parked) = world.parked.items()
+        parked.set_exception(NotTheOwner("moved"))
+        assert await late == b"ok"
+        assert world.rows()[-1]["command_id"] == command_id
+
+    assert len(run(scenario).rows()) == 2
+
+
+def test_t3_beat_whose_callers_left_holds_nothing() -> None:
+    """Neither a gathered beat nor one that is out and never decided keeps a timeout back."""
+
+    async def scenario(world: World) -> None:
+        with pytest.raises(DeadlineExceeded):
+            await world.beat(timeout_s=1.0)
+        gathered = asyncio.ensure_future(world.beat())
+        await asyncio.sleep(0)
+        gathered.cancel()
+        await asyncio.wait([gathered])
+        await asyncio.sleep(0)
+        assert len(world.parked) == 2
+        assert all(parked.done() for parked in world.parked.values())
+
+    run(scenario)
 
 
 def test_t3_short_heartbeat_timeout_is_not_held_back_long() -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.errors import NamespaceNotFound
+from schemas.errors import DeadlineExceeded, NamespaceNotFound
 from schemas.temporal import enums, service
 from streams.frontend import namespaces, system
 from tests.streams.frontend.stubs import StubCall, StubGateway, World
@@ -104,6 +104,16 @@ async def test_n1_register_is_answered_once_it_is_seen() -> None:
     await namespaces.register(world.services(), StubCall(request.SerializeToString()))
     assert [asked[:3] for asked in world.gateway.asked] == [("new", "new", "RegisterNamespace")]
     assert world.namespaces.by_name("new") is not None
+
+
+async def test_n1_register_that_is_never_published_ends_with_its_deadline() -> None:
+    """The caller does not hear that it is there before it is."""
+    request = service.RegisterNamespaceRequest(
+        namespace="new", workflow_execution_retention_period=timedelta(days=3)
+    )
+    call = StubCall(request.SerializeToString(), deadline=0)
+    with pytest.raises(DeadlineExceeded):
+        await namespaces.register(World().services(), call)
 
 
 async def test_cluster_info_names_this_cluster() -> None:
