@@ -18,7 +18,7 @@ Every attribute of Faust and aiokafka used here is private to them: both are pin
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import faust
@@ -39,6 +39,7 @@ _log = structlog.get_logger(__name__)
 READ_COMMITTED: Final = "read_committed"
 _WAIT_S: Final = 1.0  # nothing to do: a wake-up ends it
 _RETRY_S: Final = 0.05  # some partitions are not wanted now, and nobody says when they are
+_NEVER: Final = 1 << 62
 _BATCHES_AHEAD: Final = 16  # handed to the loop and not yet taken by the agent
 
 
@@ -151,27 +152,34 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             before = self.positions()
             limit = consumer._max_poll_records
             found = await consumer._fetcher.fetched_records(wanted, timeout=0, max_records=limit)
-            if found:
-                self._hand_over(found, before, consumer._coordinator.generation)
+            after = self.positions()
+            batches = [
+                self._batch(tp, found.get(tp, ()), start, after[tp])
+                for tp in wanted & after.keys()
+                if (start := self._start(tp, found.get(tp, ()), before)) < after[tp]
+            ]
+            if batches:
+                self._hand_over(batches, consumer._coordinator.generation)
                 await asyncio.sleep(0)  # heartbeats share this loop
                 return
         is_all = len(wanted) == len(active) and not is_ahead
         await self._wait(consumer, _WAIT_S if is_all else _RETRY_S)
 
-    def _hand_over(
-        self, found: Mapping[Any, list[Any]], before: Mapping[TP, int], generation: int
-    ) -> None:
-        batches = [self._batch(TP(*tp), records, before) for tp, records in found.items()]
+    def _start(self, tp: TP, fetched: Sequence[Any], before: Mapping[TP, int]) -> int:
+        """Return from where the poll read: the end of the batch before, or where we sought."""
+        if (start := self._starts.get(tp, before.get(tp))) is not None:
+            return start
+        return int(fetched[0].offset) if fetched else _NEVER
+
+    def _batch(self, tp: TP, fetched: Sequence[Any], start: int, end: int) -> CommandBatch:
+        """Return a batch; without records it says that nothing is there up to its end."""
+        self._starts[tp] = end
+        records = [Record(one.offset, one.key, one.value, one.timestamp) for one in fetched]
+        return CommandBatch(tp.topic, tp.partition, start, records, end)
+
+    def _hand_over(self, batches: list[CommandBatch], generation: int) -> None:
         self._handed_count += len(batches)
         self.parent_loop.call_soon_threadsafe(self.consumer.deliver, generation, batches)
-
-    def _batch(self, tp: TP, fetched: list[Any], before: Mapping[TP, int]) -> CommandBatch:
-        """Name the position from which the poll read: the end of the batch before, or a seek."""
-        first, last = fetched[0].offset, fetched[-1].offset
-        start = self._starts.get(tp, before.get(tp, first))
-        self._starts[tp] = last + 1
-        records = [Record(one.offset, one.key, one.value, one.timestamp) for one in fetched]
-        return CommandBatch(tp.topic, tp.partition, start, records)
 
     def _apply_seeks(self, consumer: Any, assignment: Any) -> None:
         while self._seeks:
@@ -336,15 +344,16 @@ class BatchConsumer(driver.Consumer):
 
 
 def _message(tp: TP, batch: CommandBatch, generation: int) -> ConsumerMessage:
-    last = batch.records[-1]
+    """Return what Faust needs to know of a batch: only its end, for the advisory commit."""
+    last = batch.end - 1
     return ConsumerMessage(
         tp.topic,
         tp.partition,
-        last.offset,
-        last.timestamp / 1000,
+        last,
+        0.0,
         0,
         [],
-        last.key,
+        None,
         None,
         None,
         tp=tp,

@@ -158,7 +158,7 @@ class Feed:
             self.refused.append(batch)
             return
         self.batches.append(batch)
-        self.expected[batch.topic, batch.partition] = batch.records[-1].offset + 1
+        self.expected[batch.topic, batch.partition] = batch.end
 
     def assigned(self, actives: set[int], standbys: set[int], generation: int) -> None:
         """Keep an assignment."""
@@ -236,7 +236,7 @@ async def test_l10_a_batch_names_where_its_poll_read(world: World) -> None:
     await world.append(b"a", b"b")
     await until("two values", lambda: feed.values == [b"a", b"b"])
     starts = [batch.start for batch in feed.batches]
-    ends = [batch.records[-1].offset + 1 for batch in feed.batches]
+    ends = [batch.end for batch in feed.batches]
     assert starts == [0, *ends[:-1]]
     feed.expected[world.topic, 0] = 1
     feed.batches.clear()
@@ -261,6 +261,20 @@ async def test_l10_what_transactions_leave_out_does_not_exist(world: World, addr
     await world.append(b"plain")
     await until("the plain one", lambda: feed.values == [b"good", b"better", b"plain"])
     assert feed.refused == []
+
+
+async def test_v3_a_batch_without_records_tells_the_position(world: World, address: str) -> None:
+    """V3, T2: markers at the end of the topic are passed by position; nothing waits for them."""
+    producer = Producer({"bootstrap.servers": address, "transactional.id": world.topic})
+    await asyncio.to_thread(producer.init_transactions, 20)
+    producer.begin_transaction()
+    producer.produce(world.topic, b"bad", b"k", 0)
+    await asyncio.to_thread(producer.flush, 10)
+    await asyncio.to_thread(producer.abort_transaction, 20)
+    feed = Feed()
+    await world.node(feed).start()
+    await until("the end", lambda: feed.batches and feed.batches[-1].end == 2)
+    assert (feed.values, feed.batches[0].start) == ([], 0)
 
 
 async def test_l10_a_dropped_batch_shows_in_the_next(world: World) -> None:
