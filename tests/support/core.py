@@ -287,6 +287,12 @@ class Desk:
         loaded = (run_rows.load(self.rows, run_id) for run_id in sorted(run_ids))
         return [run for run in loaded if run is not None]
 
+    def run(self, run_id: str) -> Run:
+        """Return the state of a run, as it loads from its rows."""
+        found = run_rows.load(self.rows, run_id)
+        assert found is not None, f"expected run {run_id}, found none"
+        return found
+
     def forget(self) -> None:
         """Let the core lose its cache, as after an append of unknown outcome."""
         self._live.core.forget()

@@ -34,7 +34,6 @@ from topology.workflow.execution import RUNNING
 from topology.workflow.state import Run
 
 SPANS = st.sampled_from((0.3, 1, 5))
-IDS = st.sampled_from("abc")
 WORKFLOWS = st.sampled_from(("w", "v"))
 CLOSING = frozenset({2, 3, 4, 21, 27, 28})
 ENDS = {
@@ -45,31 +44,68 @@ ENDS = {
 }
 
 
-def activities() -> st.SearchStrategy[command.Command]:
-    """Return ScheduleActivityTask with some timeouts and a policy."""
+Wish = Callable[[Run], command.Command]
+
+
+def activities() -> st.SearchStrategy[Wish]:
+    """Wish for an activity with some timeouts and a policy; its id is mostly new."""
     policies = st.sampled_from((QUICK, {"maximum_attempts": 1}, {"maximum_attempts": 2}))
-    return st.builds(
-        activity,
-        IDS,
-        start_to_close_timeout=SPANS.map(sec),
-        schedule_to_close_timeout=st.none() | SPANS.map(sec),
-        schedule_to_start_timeout=st.none() | SPANS.map(sec),
-        heartbeat_timeout=st.none() | SPANS.map(sec),
-        retry_policy=policies,
+    timeouts = st.fixed_dictionaries(
+        {"start_to_close_timeout": SPANS.map(sec), "retry_policy": policies},
+        optional={
+            "schedule_to_close_timeout": SPANS.map(sec),
+            "schedule_to_start_timeout": SPANS.map(sec),
+            "heartbeat_timeout": SPANS.map(sec),
+        },
     )
+    return timeouts.map(lambda fields: lambda run: activity(new_id(run), **fields))
 
 
-def commands() -> st.SearchStrategy[list[command.Command]]:
-    """Return what a worker may want, closing commands at the end most of the time."""
+def cancels(index: int) -> Wish:
+    """Wish for the end of a pending activity (or of none)."""
+
+    def wish(run: Run) -> command.Command:
+        pending = sorted(run.activities) or [index]
+        return cancel_activity(pending[index % len(pending)])
+
+    return wish
+
+
+def timers(seconds: float) -> Wish:
+    """Wish for a timer."""
+    return lambda run: timer(new_id(run), seconds)
+
+
+def cancelled_timers(index: int) -> Wish:
+    """Wish for the end of a timer that was started, fired or not."""
+
+    def wish(run: Run) -> command.Command:
+        waiting = [history.HistoryEvent.FromString(each) for each in run.buffered]
+        fired = [each.timer_fired_event_attributes.timer_id for each in waiting]
+        known = [*sorted(run.timers), *filter(None, fired)] or ["none"]
+        return cancel_timer(known[index % len(known)])
+
+    return wish
+
+
+def new_id(run: Run) -> str:
+    """Return an id that is new in a run, unless two are asked for at once."""
+    return f"{run.execution.next_event_id}"
+
+
+def wishes() -> st.SearchStrategy[list[Wish]]:
+    """Return what a worker may want; now and then it closes the run."""
+    indexes = st.integers(0, 9)
     one = st.one_of(
         activities(),
-        st.builds(timer, IDS, SPANS | st.just(0)),
-        st.builds(cancel_timer, IDS),
-        st.builds(cancel_activity, st.integers(4, 20)),
-        st.builds(marker, st.just("m")),
+        activities(),
+        st.sampled_from((0, 0.3, 1, 5)).map(timers),
+        indexes.map(cancels),
+        indexes.map(cancelled_timers),
+        st.just(lambda _: marker("m")),
     )
-    closing = st.sampled_from(([], [], [], [complete()]))
-    return st.tuples(st.lists(one, max_size=4), closing).map(lambda both: both[0] + both[1])
+    closing = st.integers(0, 9).map(lambda chance: [lambda _: complete()] if chance == 9 else [])
+    return st.tuples(st.lists(one, max_size=3), closing).map(lambda both: both[0] + both[1])
 
 
 class RandomAsks(RuleBasedStateMachine):
@@ -82,16 +118,18 @@ class RandomAsks(RuleBasedStateMachine):
         self.activities: list[Any] = []
         self.polls: list[tuple[OfferTask, str]] = []
 
-    @initialize()
-    def begin(self) -> None:
-        """Have one run from the start."""
+    @initialize(wanted=st.lists(activities(), min_size=1, max_size=3))
+    def begin(self, wanted: list[Wish]) -> None:
+        """Have one run with something to do."""
         self.desk.start("w")
+        self.work(wanted)
 
     # -- clients
 
-    @rule(workflow_id=WORKFLOWS, timeout=st.none() | SPANS.map(sec))
-    def start(self, workflow_id: str, timeout: Any) -> None:
+    @rule(workflow_id=WORKFLOWS, seconds=st.sampled_from((5, 60, 600)))
+    def start(self, workflow_id: str, seconds: float) -> None:
         """Start a workflow, if it is not running."""
+        timeout = sec(seconds)
         self.try_to(lambda: self.desk.start(workflow_id, workflow_run_timeout=timeout))
 
     @rule(workflow_id=WORKFLOWS)
@@ -104,10 +142,10 @@ class RandomAsks(RuleBasedStateMachine):
         """Ask a workflow to end."""
         self.try_to(lambda: self.desk.cancel(workflow_id))
 
-    @rule(workflow_id=WORKFLOWS, chance=st.integers(0, 9))
+    @rule(workflow_id=WORKFLOWS, chance=st.integers(0, 20))
     def terminate(self, workflow_id: str, chance: int) -> None:
         """End a workflow, now and then."""
-        if chance == 0:
+        if chance == 20:
             self.try_to(lambda: self.desk.terminate(workflow_id))
 
     # -- workers
@@ -139,14 +177,27 @@ class RandomAsks(RuleBasedStateMachine):
         self.try_to(lambda: self.desk.hand_back(offer, poll_id=poll_id))
 
     @precondition(lambda self: self.tasks)
-    @rule(index=st.integers(0, 9), wanted=commands())
-    def reply(self, index: int, wanted: list[command.Command]) -> None:
+    @rule(index=st.integers(0, 9), wanted=wishes())
+    def reply(self, index: int, wanted: list[Wish]) -> None:
         """Complete a workflow task, mostly the newest."""
         task = self.tasks[-1 - index % len(self.tasks) if index > 7 else -1]
-        self.try_to(lambda: self.desk.reply(task, *wanted))
+        run = self.desk.run(task.workflow_execution.run_id)
+        self.try_to(lambda: self.desk.reply(task, *(wish(run) for wish in wanted)))
+
+    @rule(wanted=wishes())
+    def work(self, wanted: list[Wish]) -> None:
+        """Do the next workflow task, if there is one."""
+        if self.take_any("workflow"):
+            self.reply(0, wanted)
+
+    @rule(how=st.integers(0, 5))
+    def serve(self, how: int) -> None:
+        """Do the next activity, if there is one."""
+        if self.take_any("activity"):
+            self.report(0, how)
 
     @precondition(lambda self: self.tasks)
-    @rule(index=st.integers(0, 9))
+    @rule(index=st.integers(0, 3))
     def fail_task(self, index: int) -> None:
         """Report a workflow task as failed."""
         task = self.tasks[-1 - index % len(self.tasks)]
@@ -167,9 +218,15 @@ class RandomAsks(RuleBasedStateMachine):
         ]
         self.try_to(reports[how])
 
-    @rule(workflow_id=WORKFLOWS, activity_id=IDS, how=st.sampled_from(("Completed", "Failed")))
-    def report_by_id(self, workflow_id: str, activity_id: str, how: str) -> None:
+    @rule(index=st.integers(0, 9), how=st.sampled_from(("Completed", "Failed", "Canceled")))
+    def report_by_id(self, index: int, how: str) -> None:
         """Report an activity by its ids, started or not."""
+        pending = [
+            (run.execution.workflow_id, each.activity_id)
+            for run in self.desk.runs()
+            for each in run.activities.values()
+        ] or [("w", "none")]
+        workflow_id, activity_id = pending[index % len(pending)]
         fields = {"workflow_id": workflow_id, "activity_id": activity_id}
         method = f"RespondActivityTask{how}ById"
         self.try_to(lambda: self.desk.call(method, to=workflow_id, **fields))
@@ -254,16 +311,25 @@ class RandomAsks(RuleBasedStateMachine):
         except ServiceError:
             return None
 
-    def poll(self, offer: OfferTask, poll_id: str) -> None:
+    def take_any(self, kind: str) -> bool:
+        """Start the first offered task of a kind that can be started; tell whether one was."""
+        for offer in [each for each in self.desk.offers if each.kind == kind]:
+            self.desk.offers.remove(offer)
+            if self.poll(offer, self.desk.new_id()):
+                return True
+        return False
+
+    def poll(self, offer: OfferTask, poll_id: str) -> bool:
         """Start a task; remember what was handed out."""
         packed = self.try_to(lambda: self.desk.start_task(offer, poll_id=poll_id))
         if packed is None:
-            return
+            return False
         self.polls.append((offer, poll_id))
         if offer.kind == "workflow":
             self.tasks.append(WorkflowTask.FromString(packed))
         else:
             self.activities.append(ActivityTask.FromString(packed))
+        return True
 
     def events(self, run: Run) -> list[history.HistoryEvent]:
         """Return the events of a run that are in its history."""
