@@ -18,6 +18,7 @@ class Health:
     def __init__(self, names: tuple[str, ...]) -> None:
         self._names = frozenset(names) | {""}
         self._is_serving = False
+        self._is_over = False
         self._changed: set[asyncio.Event] = set()
 
     def methods(self) -> Table:
@@ -32,6 +33,11 @@ class Health:
         self._is_serving = is_serving
         for changed in self._changed:
             changed.set()
+
+    def end(self) -> None:
+        """Serve no longer: who watches hears it as the last thing."""
+        self._is_over = True
+        self.set_serving(is_serving=False)
 
     async def _check(self, call: Call) -> bytes:
         name = parse(health.HealthCheckRequest, call.request).service
@@ -51,6 +57,8 @@ class Health:
             while True:
                 changed.clear()
                 yield self._answer(name)
+                if self._is_over:
+                    return
                 await changed.wait()
         finally:
             self._changed.discard(changed)

@@ -1,8 +1,10 @@
 """The frontend as a whole: its table of methods on a transport, its door, its planned stop.
 
-Order of a planned stop (C7): health says NOT_SERVING and new calls are refused; waits end with
-empty answers; what is inside ends; then the transport stops. The engine must outlive it.
+Order of a planned stop (C7): health says NOT_SERVING, new calls are refused and connections told
+to go away; waits end with empty answers; what is inside ends. The engine must outlive it.
 """
+
+import asyncio
 
 import structlog
 
@@ -20,7 +22,6 @@ _log = structlog.get_logger()
 _WORKFLOW = workflow_service.DESCRIPTOR.services_by_name["WorkflowService"]
 _OPERATOR = operator_service.DESCRIPTOR.services_by_name["OperatorService"]
 _HEALTH = "grpc.health.v1.Health"
-_GRACE_S = 1.0
 
 
 class Frontend:
@@ -65,12 +66,13 @@ class Frontend:
     async def stop(self) -> None:
         """Stop as planned (C7); nothing that is inside is lost without need."""
         self._door.close()
-        self._health.set_serving(is_serving=False)
+        self._health.end()
         self._services.waiters.end_all()
         timeout_s = self._services.settings.drain_timeout_s
+        stopping = asyncio.ensure_future(self._transport.stop(grace_s=timeout_s))
         if not await self._door.emptied(timeout_s=timeout_s):
             _log.warning("calls_cut_off", count=self._door.inside, after_s=timeout_s)
-        await self._transport.stop(grace_s=_GRACE_S)
+        await stopping
 
 
 def rpc_table(services: Services, door: Door, metrics: Metrics) -> Table:
