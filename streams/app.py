@@ -20,7 +20,8 @@ from mode import CrashingSupervisor
 from schemas.errors import Unavailable
 from streams.assignor import WarmAssignor
 from streams.faust_batches import BatchApp, BatchConsumer, Feed, NoTables
-from streams.log.ports import CommandBatch
+from streams.log.ports import Clock, CommandBatch
+from streams.watchdog import Watchdog
 
 START_TIMEOUT_S: Final = 60.0
 _FETCH_BYTES: Final = 4 << 20  # of one partition; a larger record comes alone
@@ -86,8 +87,11 @@ class GroupApp:
         self._joined_at = 0.0
         self._on_crash = on_crash
         self._is_stopping = False
-        self._crash: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-        app.on_crash = self._crashed
+        self._loop = asyncio.get_running_loop()
+        self._crash: asyncio.Future[BaseException] = self._loop.create_future()
+        self._watching: asyncio.Task[None] | None = None
+        self._watchdog: Watchdog | None = None
+        app.on_crash = self._crashed_somewhere
 
     # -- ports.CommandTopics
 
@@ -129,6 +133,11 @@ class GroupApp:
 
         self.faust.on_partitions_assigned.connect(told, weak=False)
 
+    def watch(self, end: Callable[[str, int], Awaitable[int]], clock: Clock) -> None:
+        """Crash when the consumer silently stops; `end` is `ports.Admin.stable_end`."""
+        wants = self.faust.feed.wants
+        self._watchdog = Watchdog(self.positions, wants, end=end, clock=clock)
+
     async def start(self) -> None:
         """Join the group; returns with the first assignment. Raises what crashed it."""
         starting = asyncio.ensure_future(self.faust.start())
@@ -145,10 +154,14 @@ class GroupApp:
             starting.cancel()
             raise Unavailable(f"expected to join group {self.faust.conf.id!r}, found no answer")
         await starting
+        if self._watchdog is not None:
+            self._watching = asyncio.ensure_future(self._watchdog.run(self._crashed))
 
     async def stop(self) -> None:
         """Leave the group; idempotent."""
         self._is_stopping = True
+        if self._watching is not None:
+            self._watching.cancel()
         await self.faust.stop()
 
     async def rejoin(self) -> None:
@@ -172,6 +185,11 @@ class GroupApp:
     @property
     def _consumer(self) -> BatchConsumer:
         return cast("BatchConsumer", self.faust.consumer)
+
+    def _crashed_somewhere(self, reason: BaseException) -> None:
+        """Take a crash from whichever thread Faust tells it in."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._crashed, reason)
 
     def _crashed(self, reason: BaseException) -> None:
         if not self._crash.done():

@@ -8,6 +8,7 @@ Manual assignment, no group, never an offset reset: a position that the log does
 told to the sink (L6). (Un)assigning happens in the polling thread only: from another one it hangs.
 """
 
+import asyncio
 import threading
 import time
 from collections import deque
@@ -61,15 +62,20 @@ class KafkaReaders:
         topic: str = EVENTS.name,
         rdkafka: Rdkafka = Consumer,
     ) -> None:
-        """Start both threads.
+        """Start both threads, inside a running loop.
 
-        `on_crash` is called in a reader's thread when a sink raises (L7); while `is_serving()`,
-        the far reader rests a little after each slice, so that calls are answered meanwhile.
+        `on_crash` is called in that loop when a sink raises (L7); while `is_serving()`, the far
+        reader rests a little after each slice, so that calls are answered meanwhile.
         """
+        loop = asyncio.get_running_loop()
+
+        def crashed(error: BaseException) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(on_crash, error)
 
         def reader(name: str, rests: Callable[[], bool]) -> _Reader:
             consumer = rdkafka(dict(_settings(address, name)))
-            return _Reader(name, topic, consumer, rests=rests, on_crash=on_crash)
+            return _Reader(name, topic, consumer, rests=rests, on_crash=crashed)
 
         self._tail = reader("tail", lambda: False)
         self._cold = reader("cold", is_serving)
