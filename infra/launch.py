@@ -1,6 +1,6 @@
 """From settings to a running process and back: folder, broker child, node, signals.
 
-The broker starts before the node's modules are imported, so that both cost the same second. What a
+The broker starts while the node's modules are imported, so that both cost the same second. What a
 node is made of is `infra/process.py`'s business.
 """
 
@@ -9,13 +9,13 @@ import os
 import signal
 import socket
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from infra import log
 from infra.banner import banner
-from infra.broker_child import BrokerChild
+from infra.broker.child import BrokerChild, StartFailedError
 from infra.failures import NodeFailure, StartFailure
 from infra.folder import DataFolder
 from infra.settings import Settings
@@ -38,10 +38,8 @@ def launch(settings: Settings) -> int:
     with ExitStack() as stack, suppress(KeyboardInterrupt):
         stack.callback(folder.close)
         folder.open()
-        child = None if settings.kafka.address else _started_broker(settings, folder)
-        if child is not None:
-            stack.callback(child.stop)
-        asyncio.run(_serve(settings, folder, child))
+        folder.await_former_broker()
+        asyncio.run(_serve(settings, folder))
     return 0
 
 
@@ -66,31 +64,42 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _started_broker(settings: Settings, folder: DataFolder) -> BrokerChild:
-    folder.await_former_broker()
-    child = BrokerChild(folder.broker, settings.broker)
-    folder.note_broker(child.process_id)
-    return child
+async def _serve(settings: Settings, folder: DataFolder) -> None:
+    end = End(folder)
+    async with AsyncExitStack() as stack:
+        kafka = settings.kafka.address
+        if not kafka:
+            starting = asyncio.ensure_future(_started_broker(settings, folder))
+            await asyncio.sleep(0)  # the child is on its way before the imports begin
+        from infra.process import Node  # noqa: PLC0415  # while the broker starts
 
-
-async def _serve(settings: Settings, folder: DataFolder, child: BrokerChild | None) -> None:
-    from infra.process import Node  # noqa: PLC0415  # the broker starts meanwhile
-
-    end = End(folder, child)
-    address = settings.kafka.address
-    if child is not None:
-        address = child.address()
-        child.watch(end.fail)
-    node = Node(settings, folder.path, address, on_failure=end.fail)
-    try:
+        if not kafka:
+            child = await starting
+            stack.push_async_callback(child.stop)
+            end.watch(child)
+            kafka = child.address
+        node = Node(settings, folder.path, kafka, on_failure=end.fail)
+        stack.push_async_callback(_stopped, node, end, settings.node.stop_timeout_s)
         if await _is_started(node, end, timeout_s=settings.node.start_timeout_s):
-            sys.stdout.write(banner(settings, folder, node.address, kafka=address))
+            sys.stdout.write(banner(settings, folder, node.address, kafka=kafka))
             sys.stdout.flush()
             await end.reached
-    finally:
-        timeout_s = _FAILED_STOP_TIMEOUT_S if end.is_failure else settings.node.stop_timeout_s
-        with suppress(TimeoutError):
-            await asyncio.wait_for(node.stop(), timeout_s)
+
+
+async def _started_broker(settings: Settings, folder: DataFolder) -> BrokerChild:
+    wanted = settings.broker
+    try:
+        child = await BrokerChild.start(
+            folder.broker,
+            *("--log-level", wanted.log_level),
+            *("--durability", wanted.durability),
+            *("--segment-bytes", str(wanted.segment_bytes)),
+            "--no-auto-create-topics",
+        )
+    except (StartFailedError, TimeoutError) as error:
+        raise StartFailure(f"The embedded broker did not start: {error}") from error
+    folder.note_broker(child.pid)
+    return child
 
 
 async def _is_started(node: "Node", end: "End", *, timeout_s: float) -> bool:
@@ -110,12 +119,20 @@ async def _is_started(node: "Node", end: "End", *, timeout_s: float) -> bool:
     return False
 
 
+async def _stopped(node: "Node", end: "End", timeout_s: float) -> None:
+    """Stop the node in order; where a part of it died, not for long."""
+    if end.is_failure:
+        timeout_s = min(timeout_s, _FAILED_STOP_TIMEOUT_S)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(node.stop(), timeout_s)
+
+
 class End:
     """Why the process ends: it was told to, or a part of it died."""
 
-    def __init__(self, folder: DataFolder, child: BrokerChild | None) -> None:
+    def __init__(self, folder: DataFolder) -> None:
         self._folder = folder
-        self._child = child
+        self._child: BrokerChild | None = None
         self._loop = asyncio.get_running_loop()
         self.reached: asyncio.Future[None] = self._loop.create_future()
         for number in _SIGNALS:
@@ -130,6 +147,16 @@ class End:
         """End with a failure; may be called in any thread."""
         self._loop.call_soon_threadsafe(self._fail, sentence)
 
+    def watch(self, child: BrokerChild) -> None:
+        """End when the broker does; and take it along when ended at once."""
+        self._child = child
+
+        def on_death(died: asyncio.Future[int]) -> None:
+            if not died.cancelled():
+                self._fail(f"The embedded broker ended with exit code {died.result()}.")
+
+        child.died.add_done_callback(on_death)
+
     def _fail(self, sentence: str) -> None:
         if not self.reached.done():
             self.reached.set_exception(NodeFailure(sentence))
@@ -140,6 +167,6 @@ class End:
             self.reached.set_result(None)
             return
         if self._child is not None:
-            self._child.kill()
+            os.kill(self._child.pid, signal.SIGKILL)
         self._folder.close()
         os._exit(_STOPPED_AT_ONCE)

@@ -5,12 +5,19 @@ below it or `msgspec.Meta`. Where values come from is `infra/sources.py`'s busin
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from streams.frontend.settings import FrontendSettings
+from streams.log.settings import EngineSettings
+from streams.matching.settings import MatchingSettings
 from streams.tables import TableSettings
+
+DERIVED: Final = frozenset(
+    {"engine.node", "engine.address", "frontend.cluster_id", "matching.partitions"}
+)
+"""Fields of packages that the composition root fills from others; nobody sets them."""
 
 LogLevel = Literal["debug", "info", "warn", "error", "never"]
 LogFormat = Literal["text", "json", "pretty"]
@@ -61,10 +68,6 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Size at which a log segment is closed, bytes."""
     log_level: Literal["debug", "info", "warning"] = "warning"
     """Least severe level that the broker logs."""
-    start_timeout_s: float = 30.0
-    """Longest time from its start to its address, seconds."""
-    stop_timeout_s: float = 10.0
-    """Longest time that its planned stop may take, seconds."""
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +97,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The embedded broker."""
     frontend: FrontendSettings = FrontendSettings()
     """The gRPC frontend."""
+    engine: EngineSettings = EngineSettings()
+    """The log engine."""
+    matching: MatchingSettings = MatchingSettings()
+    """The task queues."""
     tables: TableSettings = TableSettings()
     """The stores on disk."""
     log: LogSettings = LogSettings()

@@ -16,7 +16,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from infra.settings import Settings
+from infra.settings import DERIVED, Settings
 
 PREFIX = "MILLRACE_"
 _TEST_PREFIX = "MILLRACE_TEST_"
@@ -102,7 +102,7 @@ def _walk(kind: type[msgspec.Struct], prefix: str) -> Iterator[Setting]:
         path = f"{prefix}{field.name}"
         if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
             yield from _walk(field.type, f"{path}.")
-        else:
+        elif path not in DERIVED:
             yield Setting(path, field.type, field.default, kind)
 
 
