@@ -49,13 +49,13 @@ def _cut(given: failure.Failure, size: int, depth: int) -> failure.Failure:
     made = failure.Failure()
     match given.WhichOneof("failure_info"):
         case "application_failure_info":
-            info = given.application_failure_info
-            made.application_failure_info.non_retryable = info.non_retryable
-            made.application_failure_info.type, size = _head(info.type, size)
+            application = given.application_failure_info
+            made.application_failure_info.non_retryable = application.non_retryable
+            made.application_failure_info.type, size = _head(application.type, size)
             size -= 8
         case "server_failure_info":
-            given_info = given.server_failure_info
-            made.server_failure_info.non_retryable = given_info.non_retryable
+            server = given.server_failure_info
+            made.server_failure_info.non_retryable = server.non_retryable
             size -= 4
     made.source, size = _head(given.source, size)
     made.message, size = _head(given.message, size)

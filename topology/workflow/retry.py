@@ -131,8 +131,8 @@ def is_retryable(failed: failure.Failure, non_retryable_types: tuple[str, ...]) 
         case "server_failure_info":
             return not failed.server_failure_info.non_retryable
         case "application_failure_info":
-            info = failed.application_failure_info
-            return not info.non_retryable and info.type not in non_retryable_types
+            told = failed.application_failure_info
+            return not told.non_retryable and told.type not in non_retryable_types
         case _:
             return True
 
@@ -158,8 +158,8 @@ def _flaw_of_intervals(policy: common.RetryPolicy) -> str:
 def _asked_delay(failed: failure.Failure | None) -> int | None:
     if failed is None or not failed.HasField("application_failure_info"):
         return None
-    info = failed.application_failure_info
-    return span_of(info.next_retry_delay) if info.HasField("next_retry_delay") else None
+    told = failed.application_failure_info
+    return span_of(told.next_retry_delay) if told.HasField("next_retry_delay") else None
 
 
 _TIMEOUT_NAMES: dict[int, str] = {
