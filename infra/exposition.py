@@ -6,7 +6,8 @@ A few lines on asyncio instead of a thread with a server of its own; one answer 
 import asyncio
 import errno
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.registry import Collector
 
 from infra.failures import StartFailure
 
@@ -17,10 +18,12 @@ _READ_TIMEOUT_S = 5.0
 class Exposition:
     """The endpoint; `port` is the one it got."""
 
-    def __init__(self, ip: str, port: int, registry: CollectorRegistry = REGISTRY) -> None:
+    def __init__(self, ip: str, port: int, *collectors: Collector) -> None:
         self._ip = ip
         self.port = port
-        self._registry = registry
+        self._registry = CollectorRegistry()
+        for collector in collectors:
+            self._registry.register(collector)
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:

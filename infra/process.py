@@ -16,8 +16,6 @@ from typing import Final
 
 import msgspec
 import structlog
-from prometheus_client import CollectorRegistry
-from streams.log.node import HistoryNode
 
 from infra.chance import SystemRandom
 from infra.exposition import Exposition
@@ -41,6 +39,7 @@ from streams.kafka.creation import UnsafeTopic, prepare_topics
 from streams.kafka.producer import Producers
 from streams.kafka.readers import KafkaReaders
 from streams.kafka.whole_topic import Origin
+from streams.log.node import HistoryNode
 from streams.log.outside import Outside
 from streams.matching.node import MatchingNode
 from streams.matching.ports import MatchingPorts
@@ -127,9 +126,7 @@ class Node:
         wanted = self._settings.metrics.port
         if not wanted:
             return
-        registry = CollectorRegistry()
-        registry.register(self._metrics)
-        exposition = Exposition(self._settings.node.ip, wanted, registry)
+        exposition = Exposition(self._settings.node.ip, wanted, self._metrics)
         await exposition.start()
         self._stack.push_async_callback(exposition.stop)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from temporalio.client import Client
 from temporalio.service import RPCError
+from temporalio.testing import WorkflowEnvironment
 
 from tests.end_to_end.workers import fresh, until, working
 from tests.end_to_end.workflows import Echo, Sleep, Steps
@@ -98,6 +99,19 @@ async def test_namespaces_of_the_command_line_are_there(tmp_path: Path) -> None:
             result = await client.execute_workflow(
                 Echo.run, "x", id=fresh("echo"), task_queue=queue
             )
+    assert result == "x"
+
+
+async def test_sdk_test_environments_start_it() -> None:
+    """As they start Temporal's own dev server, with our command in its place."""
+    command = str(Path(sys.executable).with_name("millrace"))
+    async with (
+        await WorkflowEnvironment.start_local(dev_server_existing_path=command) as environment,
+        working(environment.client) as queue,
+    ):
+        result = await environment.client.execute_workflow(
+            Echo.run, "x", id=fresh("echo"), task_queue=queue
+        )
     assert result == "x"
 
 

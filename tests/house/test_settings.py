@@ -9,7 +9,7 @@ from infra.sources import all_settings
 from tests.house.sources import code
 
 UNITS = re.compile(
-    r"_(s|ms|bytes|count|days|partitions|port|factor)$|_bytes_|"
+    r"_(s|ms|bytes|count|limit|days|partitions|port|factor)$|generation$|_bytes_|"
     r"\b(seconds?|ms|milliseconds|bytes|count|days|port|how many|number of)\b",
     re.IGNORECASE,
 )

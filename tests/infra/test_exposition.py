@@ -5,7 +5,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import Counter
 
 from infra.exposition import Exposition
 from infra.failures import StartFailure
@@ -19,9 +19,9 @@ def fetched(url: str) -> str:
 
 async def test_metrics_are_served() -> None:
     """GET /metrics answers what the registry holds; anything else is not found."""
-    registry = CollectorRegistry()
-    Counter("millrace_test", "A test.", registry=registry).inc(3)
-    exposition = Exposition("127.0.0.1", 0, registry)
+    counter = Counter("millrace_test", "A test.", registry=None)
+    counter.inc(3)
+    exposition = Exposition("127.0.0.1", 0, counter)
     await exposition.start()
     url = f"http://127.0.0.1:{exposition.port}"
     assert "millrace_test_total 3.0" in await asyncio.to_thread(fetched, f"{url}/metrics")
@@ -32,7 +32,7 @@ async def test_metrics_are_served() -> None:
 
 async def test_a_broken_request_ends_its_connection_only() -> None:
     """The next one is answered."""
-    exposition = Exposition("127.0.0.1", 0, CollectorRegistry())
+    exposition = Exposition("127.0.0.1", 0)
     await exposition.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", exposition.port)
     writer.write(b"x" * 100_000)
@@ -46,9 +46,9 @@ async def test_a_broken_request_ends_its_connection_only() -> None:
 
 async def test_a_taken_port_is_one_sentence() -> None:
     """With the option that chooses another."""
-    first = Exposition("127.0.0.1", 0, CollectorRegistry())
+    first = Exposition("127.0.0.1", 0)
     await first.start()
-    second = Exposition("127.0.0.1", first.port, CollectorRegistry())
+    second = Exposition("127.0.0.1", first.port)
     with pytest.raises(StartFailure, match="choose another port with --metrics-port"):
         await second.start()
     await first.stop()
