@@ -88,6 +88,18 @@ def stored_tasks(
         yield int.from_bytes(key[-_OFFSET_BYTES:], "big"), task_of(value)
 
 
+def expired_tasks(rows: Rows, start: bytes, *, now: int, limit: int) -> tuple[list[Task], bytes]:
+    """Look at some rows from a key on; return expired tasks, and where to go on (empty: begin)."""
+    expired: list[Task] = []
+    for count, (key, value) in enumerate(rows.scan(TASK_PREFIX, start)):
+        if count >= limit:
+            return expired, key
+        task = task_of(value)
+        if task.is_expired(now):
+            expired.append(task)
+    return expired, b""
+
+
 class _Overlay:
     """The store as the rows written so far make it."""
 

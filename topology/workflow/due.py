@@ -7,7 +7,7 @@ keys in step with it. A wake-up that finds nothing due is stale.
 from schemas.errors import Stale
 from topology.own_work import FireDue, QuarantineDue
 from topology.turn import Turn
-from topology.workflow import activity_due, execution, timer, workflow_task
+from topology.workflow import activity_due, chain, execution, timer, workflow_task
 from topology.workflow.facts import DueQuarantined
 from topology.workflow.state import Execution, Run
 
@@ -35,7 +35,7 @@ def fire(turn: Turn, ask: FireDue) -> None:
         raise Stale(f"expected run {ask.run_id} to be open, found it gone")
     row = run.execution
     if row.run_expires_at and row.run_expires_at <= turn.now:
-        execution.time_out(turn)
+        chain.time_out(turn)
     else:
         _fire_within(turn)
     if not turn.changes:

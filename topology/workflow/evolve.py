@@ -39,6 +39,7 @@ EVENTS: Mapping[int, EventFold] = {
     on.WORKFLOW_EXECUTION_TIMED_OUT: execution.on_closed,
     on.WORKFLOW_EXECUTION_CANCELED: execution.on_closed,
     on.WORKFLOW_EXECUTION_TERMINATED: execution.on_closed,
+    on.WORKFLOW_EXECUTION_CONTINUED_AS_NEW: execution.on_closed,
     on.WORKFLOW_EXECUTION_OPTIONS_UPDATED: execution.on_options_updated,
     on.WORKFLOW_EXECUTION_SIGNALED: signal.on_signaled,
     on.WORKFLOW_EXECUTION_CANCEL_REQUESTED: cancellation.on_cancel_requested,

@@ -149,20 +149,6 @@ def terminate_run(
     turn.record(event)
 
 
-def time_out(turn: Turn) -> None:
-    """Close the run in focus: its run or execution timeout is over."""
-    row = turn.execution
-    is_chain_over = bool(row.execution_expires_at) and turn.now >= row.execution_expires_at
-    workflow_task.force_close(turn)
-    event = turn.event(on.WORKFLOW_EXECUTION_TIMED_OUT)
-    event.workflow_execution_timed_out_event_attributes.retry_state = (
-        enums.RetryState.RETRY_STATE_TIMEOUT
-        if is_chain_over
-        else enums.RetryState.RETRY_STATE_RETRY_POLICY_NOT_SET
-    )
-    turn.record(event)
-
-
 def attach_request(turn: Turn, request: service.StartWorkflowExecutionRequest) -> None:
     """Attach what a Start on a running id brings: event OptionsUpdated."""
     options = request.on_conflict_options

@@ -15,8 +15,10 @@ from topology.turn import Turn
 from topology.workflow import (
     activity_schedule,
     buffering,
+    chain,
     execution,
     histories,
+    retry,
     timer,
     workflow_task,
 )
@@ -103,8 +105,8 @@ def _carry_out(turn: Turn, request: service.RespondWorkflowTaskCompletedRequest)
             raise BadCommand(_UNHANDLED)
         COMMANDS[each.command_type](turn, each, completed_id)
     turn.is_holding = False
-    if turn.execution.status != execution.RUNNING:
-        return
+    if request.commands and request.commands[-1].command_type in _CLOSING:
+        return  # the run is closed; where a next one began, the turn is on that
     has_new_events = buffering.flush(turn)
     if not has_new_events and not request.force_create_new_workflow_task:
         return
@@ -174,8 +176,14 @@ def _fail_execution(turn: Turn, each: command.Command, completed_id: int) -> Non
     given = event.workflow_execution_failed_event_attributes
     given.workflow_task_completed_event_id = completed_id
     given.failure.CopyFrom(wanted.failure)
-    given.retry_state = enums.RetryState.RETRY_STATE_RETRY_POLICY_NOT_SET
+    verdict = chain.after_failure(turn, wanted.failure)
+    given.retry_state = verdict.state  # type: ignore[assignment]  # enums travel as ints
+    if verdict.state != retry.IN_PROGRESS:
+        turn.record(event)
+        return
+    given.new_execution_run_id = run_id = turn.new_id()
     turn.record(event)
+    chain.begin_retry(turn, wanted.failure, run_id=run_id, backoff=verdict.delay)
 
 
 def _cancel_execution(turn: Turn, each: command.Command, completed_id: int) -> None:
@@ -247,6 +255,7 @@ COMMANDS: Mapping[int, Carry] = {
     _Type.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION: _complete_execution,
     _Type.COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION: _fail_execution,
     _Type.COMMAND_TYPE_CANCEL_WORKFLOW_EXECUTION: _cancel_execution,
+    _Type.COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION: chain.continue_as_new,
 }
 
 _CLOSING = frozenset(
