@@ -125,6 +125,7 @@ async def _stopped(node: "Node", end: "End", timeout_s: float) -> None:
         timeout_s = min(timeout_s, _FAILED_STOP_TIMEOUT_S)
     with suppress(TimeoutError):
         await asyncio.wait_for(node.stop(), timeout_s)
+    log.hush_kafka_clients()
 
 
 class End:

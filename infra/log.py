@@ -21,6 +21,8 @@ _LEVELS = {
 _CHATTY = ("faust", "mode", "aiokafka", "kafka", "grpc", "asyncio")
 """Libraries that log what is ordinary here as a warning: they speak from `info` on as errors."""
 
+_KAFKA_CLIENTS = ("librdkafka", "aiokafka")
+
 
 def configure(settings: LogSettings) -> None:
     """Set up logging for the whole process; call once, first."""
@@ -55,6 +57,12 @@ def configure(settings: LogSettings) -> None:
         logging.getLogger(name).setLevel(
             max(level, logging.ERROR) if level > logging.DEBUG else level
         )
+
+
+def hush_kafka_clients() -> None:
+    """Stop their complaints: from now on the Kafka they talk to may go away as planned."""
+    for name in _KAFKA_CLIENTS:
+        logging.getLogger(name).setLevel(_LEVELS["never"])
 
 
 def _renderer(settings: LogSettings) -> Any:

@@ -232,7 +232,7 @@ class Node:
             ),
         }
         self._apps = apps
-        history.topics = apps[HISTORY]
+        history.read_commands_through(apps[HISTORY])
         matching.topic = apps[MATCHING]
         for app in apps.values():
             self._stack.push_async_callback(app.stop)
