@@ -21,13 +21,16 @@ class Record(NamedTuple):
 class CommandBatch(NamedTuple):
     """What one poll returned of one command partition (L10).
 
-    Everything in [start, first record) does not exist.
+    Everything in [start, first record) does not exist, nor does what lies behind the last record
+    and before `end`, where the reader knows it (control records); a batch without records may
+    say just that.
     """
 
     topic: str
     partition: int
     start: int
     records: Sequence[Record]
+    end: int = -1  # the position after the poll; -1: not known
 
 
 class Appended(NamedTuple):
@@ -85,6 +88,10 @@ class Admin(Protocol):
         """Return the last stable offset: the end of what read-committed readers get."""
         ...
 
+    async def start(self, topic: str, partition: int) -> int:
+        """Return the offset of the oldest record that is still there."""
+        ...
+
     async def topic_id(self, topic: str) -> str:
         """Return the id of the topic; another one: it was deleted and made anew."""
         ...
@@ -126,7 +133,10 @@ class CommandTopics(Protocol):
     """The command topics as the group's consumer reads them."""
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
-        """Read on from an offset; batches that start elsewhere may still arrive (L10)."""
+        """Read on from an offset; batches that start elsewhere may still arrive (L10).
+
+        Called also at each claim: where the reader is there already, nothing need be thrown away.
+        """
         ...
 
     def last_heartbeat(self) -> float:

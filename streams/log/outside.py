@@ -1,0 +1,65 @@
+"""Everything the engine is given from outside, in one value; one for each node."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from streams.log.commands import Namespaces, Parse
+from streams.log.folded import MachineFactory
+from streams.log.outbox import Performer
+from streams.log.ports import Admin, Clock, CommandTopics, Producer, Random, Readers, Store
+from streams.log.settings import EngineSettings
+
+HISTORY = "history"
+
+
+class Owners(Protocol):
+    """What the engine asks of the projection of `owners` (C1)."""
+
+    def highest_epoch(self, role: str, partition: int) -> int:
+        """Return the highest epoch in `owners`; 0: none."""
+        ...
+
+    async def claim_written(
+        self, role: str, partition: int, epoch: int, incarnation: bytes
+    ) -> None:
+        """Write the entry of an accepted claim."""
+        ...
+
+
+class Outside:
+    """The ports and settings of one node's engine."""
+
+    def __init__(  # noqa: PLR0913  the one place where all of them meet
+        self,
+        *,
+        partitions: int,
+        events: Producer,
+        admin: Admin,
+        readers: Readers,
+        open_store: Callable[[int], Store],
+        make_machine: MachineFactory,
+        clock: Clock,
+        random: Random,
+        namespaces: Namespaces,
+        owners: Owners,
+        performer: Performer,
+        parse: Parse,
+        settings: EngineSettings,
+        on_fault: Callable[[str], object],
+    ) -> None:
+        self.partitions = partitions
+        self.events = events
+        self.admin = admin
+        self.readers = readers
+        self.open_store = open_store
+        self.make_machine = make_machine
+        self.clock = clock
+        self.random = random
+        self.namespaces = namespaces
+        self.owners = owners
+        self.performer = performer
+        self.parse = parse
+        self.settings = settings
+        self.on_fault = on_fault
+        self.topics: CommandTopics | None = None
+        """Set once the group's consumer exists."""

@@ -1,0 +1,418 @@
+"""Serves one partition under one claim: batch in, decide, append, apply, perform, answer.
+
+One append is in flight at a time; what comes meanwhile is decided into the next batch. Everything
+runs in the event loop, in slices, so that neither commands, nor timers, nor the owner's own work
+starve each other. The first append whose outcome is not exactly the expected one ends it (L4).
+"""
+
+import asyncio
+from collections import deque
+from enum import Enum, auto
+
+import structlog
+
+from schemas.errors import Internal, ServiceError
+from streams.clock import PartitionClock
+from streams.log import commands
+from streams.log.append import Flight, is_contiguous
+from streams.log.batch import Batch, Caller
+from streams.log.commands import Command, Poison
+from streams.log.counts import Counts
+from streams.log.deciding import Deciding, Moment, Oversize
+from streams.log.folded import Folded
+from streams.log.intake import Intake, Taken
+from streams.log.outbox import Outbox
+from streams.log.outside import Outside
+from streams.log.reads import Reads
+from streams.log.takeover import EVENTS, Claimed, Takeover
+from streams.log.timers import Timers
+from streams.log.waiting import Waiting
+from topology.decision import Ask, ReplyBody
+
+_log = structlog.get_logger(__name__)
+
+_SETTLE_EVERY = 8
+"""Batches after which the pipeline is emptied once, so that the core may evict (`settle`)."""
+
+Own = tuple[Ask, asyncio.Future[bytes]]
+
+
+class End(Enum):
+    """Why serving ended."""
+
+    UNKNOWN = auto()
+    """Something may have been appended, or somebody else has: read the log, claim anew."""
+    CLAIM = auto()
+    """The clocks are apart: claim again (T1)."""
+    DRAINED = auto()
+    """A planned stop: everything appended is decided and answered (C7)."""
+
+
+class _Pending:
+    """An ask that was too large, until everything before it is stored (L14)."""
+
+    def __init__(self, ask: Ask, caller: Caller, command: Command | None) -> None:
+        self.ask = ask
+        self.caller = caller
+        self.command = command
+
+
+class Serving:
+    """The owner's loop."""
+
+    def __init__(
+        self, takeover: Takeover, folded: Folded, outside: Outside, counts: Counts
+    ) -> None:
+        self._takeover = takeover
+        self._folded = folded
+        self._outside = outside
+        self._counts = counts
+        self._settings = settings = outside.settings
+        self._wake = asyncio.Event()
+        self.clock = PartitionClock(outside.clock)
+        self.waiting = Waiting(limit=settings.waiters_max_count)
+        self.intake = Intake(folded.partition, counts, gate_timeout_s=settings.commands_gate_s)
+        self.outbox = Outbox(
+            folded.partition, outside.performer, outside.random, wake=self._wake.set
+        )
+        self.reads = Reads(
+            lambda: outside.admin.end(EVENTS, folded.partition), on_ahead=self._wake.set
+        )
+        self._timers = Timers(self._wake.set)
+        self._deciding = Deciding(
+            folded,
+            commands_of=(outside.namespaces, outside.parse),
+            settings=settings,
+            counts=counts,
+            performed=self.outbox.performed,
+        )
+        self._own: deque[Own] = deque()
+        self._flight: Flight | None = None
+        self._in_flight = Batch()
+        self._base = 0
+        self._blocked: asyncio.Future[None] | None = None
+        self._unblocked: Taken | None = None
+        self._head: Command | None = None
+        self._oversize: _Pending | None = None
+        self._unsettled = 0
+        self._wants_claim = False
+        self.is_open = False
+        self.is_draining = False
+
+    def wake(self) -> None:
+        """There is something new to do."""
+        self._wake.set()
+
+    def do_own(self, ask: Ask) -> asyncio.Future[bytes]:
+        """Queue the owner's own work (L0)."""
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._own.append((ask, future))
+        self._wake.set()
+        return future
+
+    # -- begin and end
+
+    def begin(self, claimed: Claimed) -> None:
+        """Begin to serve under an accepted claim."""
+        folded = self._folded
+        self.clock.appended(claimed.appended_at)
+        self.clock.record(folded.position.recorded_at)
+        self._deciding.begin(claimed.topic_ids)
+        self.intake.begin(claimed.wanted, claimed.gate, at=self._outside.clock.monotonic())
+        self._timers.begin()
+        self._unsettled = 0
+        self._wants_claim = False
+        self.outbox.stop()
+        for seq, effects in folded.outbox.outstanding(folded.store):
+            self.outbox.add(seq, effects)
+        self.outbox.accepted(folded.position.seq)
+        self.reads.begin(folded.position.next_offset)
+        self.is_open = True
+        self._wake.set()
+
+    def pause(self) -> None:
+        """Stop serving for a claim of our own; waiters stay (T1)."""
+        self.is_open = False
+        self._deciding.drop()
+        self._folded.drop()
+        self._timers.begin()
+        self._flight = None
+        self._head = self._oversize = self._unblocked = None
+        if self._blocked is not None:
+            self._blocked.cancel()
+            self._blocked = None
+
+    def end(self, error: ServiceError) -> None:
+        """Drop everything that is not accepted, and everybody who waits (L5)."""
+        if self._flight is not None:
+            for decided in self._in_flight.transitions:
+                self._folded.answers.drop(decided.command_ids)
+            self._fail(self._in_flight, error)
+        self._fail(self._deciding.batch, error)
+        self.pause()
+        self.outbox.stop()
+        self.waiting.fail(error)
+        self.reads.fail(error)
+        for _, future in self._own:
+            _set(future, error)
+        self._own.clear()
+
+    def _fail(self, batch: Batch, error: ServiceError) -> None:
+        for caller, _ in batch.answers:
+            if isinstance(caller, asyncio.Future):
+                _set(caller, error)
+
+    # -- the loop
+
+    async def serve(self) -> End:
+        """Serve until something ends it."""
+        while True:
+            self._wake.clear()
+            if self._flight is not None and self._flight.is_settled() and not self._land():
+                return End.UNKNOWN
+            end = self._reason_to_end()
+            if end is not None:
+                return end
+            is_busy = self._decide_slice() if self._may_decide() else False
+            self._launch()
+            if is_busy and self._may_decide():
+                await asyncio.sleep(0)
+            else:
+                self._timers.arm(self.clock.now())
+                await self._wake.wait()
+
+    def _reason_to_end(self) -> End | None:
+        if self._flight is not None or not self._deciding.batch.is_empty():
+            return None
+        if self.reads.is_behind():
+            _log.warning("foreign_records_found", partition=self._folded.partition)
+            return End.UNKNOWN
+        if self._wants_claim:
+            return End.CLAIM
+        return End.DRAINED if self.is_draining and self.is_idle() else None
+
+    def is_idle(self) -> bool:
+        """Whether all that came is decided, accepted, answered and performed."""
+        return (
+            self._flight is None
+            and self._deciding.batch.is_empty()
+            and not self.intake.backlog()
+            and not self._own
+            and self._oversize is None
+            and self.outbox.is_empty()
+        )
+
+    def check_clocks(self) -> None:
+        """Claim again where the clocks have come apart (T1)."""
+        if self.is_open and self.clock.should_claim():
+            _log.warning(
+                "clocks_apart",
+                partition=self._folded.partition,
+                difference_ms=self.clock.difference() // 1_000_000,
+            )
+            self.clock.forget_appends()
+            self._wants_claim = True
+            self._wake.set()
+
+    def _may_decide(self) -> bool:
+        """Whether another ask may go into the batch that is being decided."""
+        if self._oversize is not None:
+            return self._flight is None and self._deciding.batch.is_empty()
+        if self._wants_claim or (self._unsettled >= _SETTLE_EVERY and self._flight is not None):
+            return False
+        batch, settings = self._deciding.batch, self._settings
+        is_full = len(batch.records) >= settings.batch_max_count
+        return not is_full and batch.size_bytes < settings.batch_max_bytes
+
+    # -- decide
+
+    def _decide_slice(self) -> bool:
+        """Decide a slice of everything that waits; True: there may be more."""
+        moment = Moment(self.clock.now(), self._outside.random.bytes(16))
+        if self._oversize is not None:
+            pending, self._oversize = self._oversize, None
+            self._deciding.too_large(pending.ask, pending.caller, moment, pending.command)
+            return True
+        is_more = self._decide_own(moment)
+        is_more |= self._decide_commands(moment)
+        is_more |= self._fire_due(moment)
+        return is_more
+
+    def _decide_own(self, moment: Moment) -> bool:
+        for _ in range(min(len(self._own), self._settings.slice_count)):
+            ask, future = self._own.popleft()
+            if future.done():
+                continue
+            try:
+                self._deciding.own(ask, future, moment)
+            except Oversize as oversize:
+                self._oversize = _Pending(oversize.ask, future, None)
+                return True
+        return bool(self._own)
+
+    def _decide_commands(self, moment: Moment) -> bool:
+        for _ in range(self._settings.slice_count):
+            taken = self.intake.head()
+            if taken is None or self._oversize is not None:
+                return False
+            try:
+                command = self._read(taken)
+            except Poison as poison:
+                self._deciding.cover(taken.topic, taken.record.offset)
+                self._deciding.unreadable(taken.topic, taken.record, poison, moment)
+                self.intake.pop()
+                continue
+            if command is None:
+                return False
+            self._decide_command(command, moment)
+            self.intake.pop()
+        return True
+
+    def _decide_command(self, command: Command, moment: Moment) -> None:
+        self._counts.commands += 1
+        try:
+            self._deciding.command(command, moment)
+        except Oversize as oversize:
+            self._oversize = _Pending(oversize.ask, command.wanted[0].command_id, command)
+
+    def _read(self, taken: Taken) -> Command | None:
+        """Read the next command; None: it waits for `namespaces` (N1)."""
+        if self._blocked is not None:
+            if not self._blocked.done():
+                return None
+            self._unblocked, self._blocked = taken, None
+        command = commands.read(
+            taken.topic,
+            taken.record,
+            partition=self._folded.partition,
+            partitions=self._outside.partitions,
+        )
+        if self._unblocked is taken:
+            self._unblocked = None
+            return command
+        awaited = commands.awaits(command, self._outside.namespaces)
+        if awaited is None:
+            return command
+        self._blocked = asyncio.ensure_future(self._wait_for(awaited))
+        self._blocked.add_done_callback(lambda _: self._wake.set())
+        return None
+
+    async def _wait_for(self, awaited: object) -> None:
+        try:
+            async with asyncio.timeout(self._settings.namespaces_timeout_s):
+                await awaited  # type: ignore[misc]  # commands.awaits returns an awaitable
+        except (TimeoutError, ServiceError) as error:
+            _log.warning("namespaces_not_read", partition=self._folded.partition, error=repr(error))
+
+    def _fire_due(self, moment: Moment) -> bool:
+        if not self._timers.is_due(moment.now, self.waiting) or self._oversize is not None:
+            return False
+        if not self.intake.may_fire(at=self._outside.clock.monotonic()):
+            return False
+        folded, settings = self._folded, self._settings
+        due = self._timers.due(
+            folded.machine,
+            folded.layers,
+            self.waiting,
+            now=moment.now,
+            limit=settings.timers_count,
+        )
+        for ask in due:
+            try:
+                self._deciding.fire(ask, moment)
+            except Oversize as oversize:
+                self._oversize = _Pending(oversize.ask, b"", None)
+                self._timers.rescan()
+                return True
+        return self._timers.is_due(moment.now, self.waiting)
+
+    # -- append and apply
+
+    def _launch(self) -> None:
+        """Hand the batch over, if none is in flight."""
+        if self._flight is not None:
+            return
+        moment = Moment(self.clock.now(), b"")
+        batch = self._deciding.launch(moment)
+        if batch.is_empty():
+            self._folded.layers.land()
+            self._answer(batch)
+            return
+        self._in_flight = batch
+        self._base = self._folded.position.next_offset
+        self._flight = self._takeover.launch(batch.records)
+        self._flight.settle(self._settings.append_timeout_s, self._wake.set)
+        self.reads.launched()
+
+    def _land(self) -> bool:
+        """Look at the acknowledgements (L4); False: the outcome is unknown."""
+        flight, batch, folded = self._flight, self._in_flight, self._folded
+        assert flight is not None, "expected an append in flight"
+        acknowledged = flight.acknowledgements()
+        with folded.lock:
+            at = folded.position
+            is_ours = (at.epoch, at.incarnation) == self._deciding.claim
+            if not (
+                is_ours
+                and at.next_offset == self._base
+                and is_contiguous(acknowledged, self._base, flight.count)
+            ):
+                self._counts.unknown += 1
+                return False
+            written = folded.layers.in_flight
+            folded.accept(batch, self.outbox.take_done())
+        self._flight = None
+        self._counts.appends += 1
+        self._counts.accepted += flight.count
+        self.clock.appended(acknowledged[-1].appended_at)
+        self._timers.on_written(written)
+        self._settle()
+        self._leave(batch)
+        return True
+
+    def _settle(self) -> None:
+        """Let the core evict, whenever all that was decided is stored."""
+        self._unsettled += 1
+        if not self._folded.layers.decided:
+            self._folded.machine.settle()
+            self._unsettled = 0
+
+    # -- what leaves (L9)
+
+    def _leave(self, batch: Batch) -> None:
+        self._answer(batch)
+        self.waiting.touched(batch.runs)
+        self.reads.landed(self._folded.position.next_offset)
+        self.outbox.accepted(batch.transitions[-1].seq)
+        for decided in batch.transitions:
+            if decided.effects:
+                self.outbox.add(decided.seq, decided.effects)
+
+    def _answer(self, batch: Batch) -> None:
+        for caller, body in batch.answers:
+            futures = self.waiting.take(caller) if isinstance(caller, bytes) else [caller]
+            if futures:
+                answer = self._bytes_of(body)
+                for future in futures:
+                    _set(future, answer)
+
+    def _bytes_of(self, body: ReplyBody) -> bytes | ServiceError:
+        if not callable(body):
+            return body
+        try:
+            return body(self._folded.store)
+        except ServiceError as error:
+            return error
+        except Exception:  # noqa: BLE001  (L13) the answer's end, not the partition's (L13)
+            _log.exception("answer_not_built", partition=self._folded.partition)
+            return Internal("the answer could not be built")
+
+
+def _set(future: asyncio.Future[bytes], answer: bytes | ServiceError) -> None:
+    if future.done():
+        return
+    if isinstance(answer, ServiceError):
+        future.set_exception(answer)
+        future.exception()  # looked at: a caller that has gone away is no error of ours
+    else:
+        future.set_result(answer)

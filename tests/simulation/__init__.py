@@ -1,0 +1,1 @@
+"""The production engine on stand-ins, under one seed."""
