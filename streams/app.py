@@ -204,9 +204,13 @@ def build_app(
     feed: Feed,
     *,
     on_crash: OnCrash,
-    warm: Callable[[], Iterable[int]] = frozenset,
+    warm: Callable[[], Iterable[int]] | None = None,
 ) -> GroupApp:
-    """Build the app of one role, inside a running loop; agents are registered afterwards."""
+    """Build the app of one role, inside a running loop; agents are registered afterwards.
+
+    `warm` names the partitions whose stores are (nearly) at the end of the log; without it every
+    partition counts as warm, and moves at once.
+    """
     settings.folder.mkdir(parents=True, exist_ok=True)
     app = BatchApp(
         settings.group_prefix + role,
@@ -232,7 +236,7 @@ def build_app(
     note = FormerLife(settings.folder)
     app.feed = feed
     app.member_note = note
-    app.warm = warm
+    app.warm = warm if warm is not None else lambda: range(settings.partitions)
     app.fetch_max_wait_ms = settings.fetch_max_wait_ms
     app.use_batches()
     return GroupApp(app, note, on_crash)

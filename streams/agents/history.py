@@ -33,7 +33,7 @@ def build_history(
     node: Node,
     *,
     on_crash: OnCrash,
-    warm: Callable[[], Iterable[int]] = frozenset,
+    warm: Callable[[], Iterable[int]] | None = None,
 ) -> GroupApp:
     """Build the history role's app; start it when the node is ready for assignments."""
     app = build_app(ROLE, settings, node, on_crash=on_crash, warm=warm)

@@ -29,8 +29,7 @@ class Node(Feed, Protocol):
 
 def build_matching(settings: GroupSettings, node: Node, *, on_crash: OnCrash) -> GroupApp:
     """Build the matching role's app; start it when the node is ready for assignments."""
-    everywhere = range(settings.partitions)
-    app = build_app(ROLE, settings, node, on_crash=on_crash, warm=lambda: everywhere)
+    app = build_app(ROLE, settings, node, on_crash=on_crash)
     app.agent("matching-offer", TOPICS, node.submit)
     app.on_assigned(
         TASKS.name, lambda actives, _standbys, generation: node.assigned(actives, generation)

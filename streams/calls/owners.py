@@ -125,10 +125,10 @@ class Owners:
                 )
 
     async def claim_written(
-        self, role: str, partition: int, epoch: int, incarnation: bytes, claimed_at: int = 0
+        self, role: str, partition: int, epoch: int, incarnation: bytes
     ) -> None:
         """Write our entry after an accepted claim; raises Unavailable."""
-        entry = self._entry(role, partition, epoch, incarnation, claimed_at)
+        entry = self._entry(role, partition, epoch, incarnation)
         self._ours[entry.key] = entry
         await self._write(entry)
 
@@ -140,7 +140,7 @@ class Owners:
         await self.read_to_end()
         epoch = self.highest_epoch(role, partition) + 1
         incarnation = self._random.bytes(_INCARNATION_BYTES)
-        entry = self._entry(role, partition, epoch, incarnation, 0)
+        entry = self._entry(role, partition, epoch, incarnation)
         self._ours[entry.key] = entry
         await self._whole.wait_for(await self._write(entry) + 1)
         now = self._entries[entry.key]
@@ -198,9 +198,7 @@ class Owners:
             raise Unavailable("expected the owner to be acknowledged, found the append failed")
         return appended.offset
 
-    def _entry(
-        self, role: str, partition: int, epoch: int, incarnation: bytes, claimed_at: int
-    ) -> Owner:
+    def _entry(self, role: str, partition: int, epoch: int, incarnation: bytes) -> Owner:
         me = self._identity
         return Owner(
             role=role,
@@ -212,5 +210,5 @@ class Owners:
             node=me.node,
             address=me.address,
             member_id=me.member_id(role),
-            claimed_at=claimed_at or self._clock.now(),
+            claimed_at=self._clock.now(),
         )

@@ -19,6 +19,13 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
 from aiokafka.protocol.group import LeaveGroupRequest
 from confluent_kafka import Producer
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 from faust.app.base import BootStrategy
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.tables.manager import TableManager
@@ -33,8 +40,10 @@ from streams.faust_batches import BatchApp, BatchConsumer, BatchConsumerThread
 from streams.kafka.producer import KafkaProducer
 from streams.log.ports import CommandBatch
 from tests.support.waiting import until
+from topology.topics import RECORD_BYTES_LIMIT
 
 MakeTopic = Callable[..., Awaitable[str]]
+SET = AlterConfigOpType.SET
 
 
 @pytest.mark.parametrize(
@@ -138,6 +147,7 @@ class Feed:
         self.is_open = True
         self.assignments: list[tuple[set[int], set[int], int]] = []
         self.raises: Exception | None = None
+        self.warm: Callable[[], set[int]] | None = None
 
     def wants(self, topic: str, partition: int) -> bool:
         """Want everything while open."""
@@ -191,7 +201,7 @@ class World:
             heartbeat_interval_s=0.1,
             **settings,
         )
-        app = build_app("history", group, feed, on_crash=self.crashes.append, warm=lambda: range(2))
+        app = build_app("history", group, feed, on_crash=self.crashes.append, warm=feed.warm)
         app.agent("take", (self.topic,), feed.submit)
         app.on_assigned(self.topic, feed.assigned)
         self.apps.append(app)
@@ -353,6 +363,35 @@ async def test_l5_the_generation_rises_by_one_with_each_rebalance(world: World) 
     await app.stop()
     await until("everything back", lambda: first.assignments[-1][0] == {0, 1})
     assert first.assignments[-1][2] == first.assignments[1][2] + 1
+
+
+async def test_v4_a_cold_node_gets_its_share_when_it_is_warm(world: World) -> None:
+    """V4: it joins as a standby, and asks the group again when it has caught up."""
+    first, second = Feed(), Feed()
+    warm: set[int] = set()
+    second.warm = lambda: warm
+    await world.node(first, "n1").start()
+    app = world.node(second, "n2")
+    await app.start()
+    assert second.assignments[-1][:2] == (set(), {0, 1})
+    (due,) = app.due
+    warm.add(due)
+    await app.rejoin()
+    await until("its share", lambda: second.assignments[-1][0] == {due})
+    await until("the rest", lambda: first.assignments[-1][0] == {0, 1} - {due})
+
+
+async def test_l14_a_record_of_16_mib_arrives(world: World) -> None:
+    """L14: larger than what one fetch asks for, it comes alone."""
+    alter = ConfigResource(ResourceType.TOPIC, world.topic)
+    size = ConfigEntry("max.message.bytes", str(RECORD_BYTES_LIMIT), incremental_operation=SET)
+    alter.add_incremental_config(size)
+    client = AdminClient({"bootstrap.servers": world.address})
+    await asyncio.wrap_future(client.incremental_alter_configs([alter])[alter])
+    feed = Feed()
+    await world.node(feed).start()
+    await world.append(b"a", bytes(RECORD_BYTES_LIMIT - 1024), b"c")
+    await until("all three", lambda: len(feed.values) == 3)
 
 
 async def test_c7_a_stopped_node_leaves_the_group(world: World) -> None:

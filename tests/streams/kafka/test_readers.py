@@ -10,6 +10,7 @@ from streams.kafka.producer import KafkaProducer
 from streams.kafka.readers import SLICE_COUNT, KafkaReaders
 from streams.log.ports import Record
 from tests.support.waiting import until
+from topology.topics import RECORD_BYTES_LIMIT
 
 MakeTopic = Callable[..., Awaitable[str]]
 
@@ -61,7 +62,7 @@ class Log:
 @pytest.fixture
 async def topic(make_topic: MakeTopic) -> str:
     """Return a topic of two partitions."""
-    return await make_topic(2)
+    return await make_topic(2, max_message_bytes=str(RECORD_BYTES_LIMIT))
 
 
 @pytest.fixture
@@ -159,6 +160,15 @@ async def test_l6_a_position_the_log_does_not_reach_is_told(
     log.readers.follow(0, position, sink, far=False)
     await until("to be told", lambda: sink.is_out_of_range)
     assert sink.offsets == []
+
+
+async def test_l14_a_record_of_16_mib_is_read(log: Log) -> None:
+    """L14: larger than what one fetch asks for, it comes alone."""
+    large = bytes(RECORD_BYTES_LIMIT - 1024)
+    await log.producer.topic(log.topic).append(0, [(b"k", b"a"), (b"k", large), (b"k", b"c")])
+    sink = Sink()
+    log.readers.follow(0, 0, sink, far=False)
+    await until("all three", lambda: sink.offsets == [0, 1, 2])
 
 
 async def test_l7_a_fold_that_raises_is_told_to_the_process(log: Log) -> None:
