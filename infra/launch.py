@@ -11,12 +11,12 @@ import socket
 import sys
 from contextlib import AsyncExitStack, ExitStack, suppress
 from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from infra import log
 from infra.banner import banner
 from infra.broker.child import BrokerChild, StartFailedError
-from infra.failures import NodeFailure, StartFailure
+from infra.failures import FAILED, NodeFailure, StartFailure
 from infra.folder import DataFolder
 from infra.settings import Settings
 
@@ -79,7 +79,7 @@ async def _serve(settings: Settings, folder: DataFolder) -> None:
             end.watch(child)
             kafka = child.address
         node = Node(settings, folder.path, kafka, on_failure=end.fail)
-        stack.push_async_callback(_stopped, node, end, settings.node.stop_timeout_s)
+        stack.push_async_callback(_stopped, node, end, timeout_s=settings.node.stop_timeout_s)
         if await _is_started(node, end, timeout_s=settings.node.start_timeout_s):
             sys.stdout.write(banner(settings, folder, node.address, kafka=kafka))
             sys.stdout.flush()
@@ -119,13 +119,21 @@ async def _is_started(node: "Node", end: "End", *, timeout_s: float) -> bool:
     return False
 
 
-async def _stopped(node: "Node", end: "End", timeout_s: float) -> None:
-    """Stop the node in order; where a part of it died, not for long."""
-    if end.is_failure:
+async def _stopped(node: "Node", end: "End", *, timeout_s: float) -> None:
+    """Stop the node in order; where a part of it died or hangs, leave the rest behind."""
+    failure = end.failure
+    if failure is not None:
         timeout_s = min(timeout_s, _FAILED_STOP_TIMEOUT_S)
-    with suppress(TimeoutError):
-        await asyncio.wait_for(node.stop(), timeout_s)
+    stopping = asyncio.ensure_future(node.stop())
+    done, _ = await asyncio.wait({stopping}, timeout=timeout_s)
     log.hush_kafka_clients()
+    if failure is not None:
+        sys.stderr.write(f"{failure}\n")
+        end.leave(FAILED)
+    if not done:
+        sys.stderr.write(f"The node did not stop within {timeout_s:g} s; it ends anyway.\n")
+        end.leave(FAILED)
+    stopping.result()
 
 
 class End:
@@ -140,9 +148,9 @@ class End:
             self._loop.add_signal_handler(number, self._told)
 
     @property
-    def is_failure(self) -> bool:
-        """Whether a part died."""
-        return self.reached.done() and self.reached.exception() is not None
+    def failure(self) -> BaseException | None:
+        """Which part died, if one did."""
+        return self.reached.exception() if self.reached.done() else None
 
     def fail(self, sentence: str) -> None:
         """End with a failure; may be called in any thread."""
@@ -166,8 +174,13 @@ class End:
         """Take a signal: the first one ends in order, the second one at once."""
         if not self.reached.done():
             self.reached.set_result(None)
-            return
+        else:
+            self.leave(_STOPPED_AT_ONCE)
+
+    def leave(self, code: int) -> NoReturn:
+        """End the process at once, whatever its threads do; the broker goes along."""
         if self._child is not None:
-            os.kill(self._child.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(self._child.pid, signal.SIGKILL)
         self._folder.close()
-        os._exit(_STOPPED_AT_ONCE)
+        os._exit(code)

@@ -91,7 +91,10 @@ class Node:
         try:
             await self._start()
         except _REFUSED as error:
-            raise StartFailure(f"The node cannot start: {error}.") from error
+            reason = str(error).rstrip(".")
+            raise StartFailure(
+                f"The node cannot start on Kafka at {self._kafka}: {reason}."
+            ) from error
 
     async def stop(self) -> None:
         """Stop everything in the reverse order; nothing accepted is left unanswered."""

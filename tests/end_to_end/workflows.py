@@ -91,7 +91,7 @@ class Activities:
     """Runs an activity by name with quick retries."""
 
     @workflow.run
-    async def run(self, name: str) -> object:
+    async def run(self, name: str) -> Any:
         """Return what the activity returned."""
         return await workflow.execute_activity(
             name,
