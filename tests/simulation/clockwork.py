@@ -89,15 +89,18 @@ def run(make: Callable[[], Coroutine[Any, Any, None]]) -> Clockwork:
     loop = Clockwork()
     try:
         loop.run_until_complete(make())
-        _end(loop)
     finally:
+        _end(loop)
         asyncio.set_event_loop(None)
         loop.close()
     return loop
 
 
 def _end(loop: Clockwork) -> None:
-    left = asyncio.all_tasks(loop)
-    for task in left:
-        task.cancel()
-    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    async def gone() -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    loop.run_until_complete(gone())

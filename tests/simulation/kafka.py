@@ -226,7 +226,7 @@ class SimReaders:
     def forget(self, partition: int) -> None:
         """Stop reading a partition."""
         task = self._tasks.pop(partition, None)
-        if task is not None and task is not asyncio.current_task():
+        if task is not None:
             task.cancel()
 
     async def _read(self, partition: int, position: int, sink: Sink) -> None:

@@ -26,7 +26,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from schemas.codec import COMMAND
-from schemas.errors import NotTheOwner, OutcomeUnknown, ServiceError
+from schemas.errors import Internal, NotTheOwner, OutcomeUnknown, ServiceError
 from schemas.ids import workflow_key, workflow_partition
 from streams.log.folded import MachineFactory
 from streams.log.node import HistoryNode
@@ -281,6 +281,9 @@ class World:
                 answer = await self._ask_until_answered(command_id, workflow_id, method, request)
         except TimeoutError:
             entry.is_unknown = True
+            raise
+        except Internal:
+            entry.answer = b"a bug"  # recorded as poison (L13)
             raise
         except ServiceError as error:
             entry.refused = str(error)
