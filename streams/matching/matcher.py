@@ -6,7 +6,7 @@ handed back (M2).
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from schemas.errors import NotTheOwner
@@ -18,7 +18,7 @@ from streams.matching.verdicts import Verdict, Verdicts
 from streams.matching.waiting import Waiting, WaitingPolls
 from topology.matching.answers import with_backlog_count
 from topology.matching.queue import TaskQueue
-from topology.matching.tasks import Poll, Task
+from topology.matching.tasks import Poll, Task, value_of
 
 
 class Matcher:
@@ -32,12 +32,15 @@ class Matcher:
         *,
         clock: Clock,
         settings: MatchingSettings,
+        failed: Callable[[BaseException], None],
     ) -> None:
+        """`failed` is told of bugs."""
         self._log = log
         self._polls = polls
         self._verdicts = verdicts
         self._clock = clock
         self._settings = settings
+        self._failed = failed
         self._under_way: set[asyncio.Task[Any]] = set()
 
     def look(self, served: ServedPartition, queue: TaskQueue) -> None:
@@ -48,30 +51,24 @@ class Matcher:
         for task in offered.expired:
             self._log.remove(served.number, task.key)
         for match in offered.matches:
-            waiting = self._polls.by_id[match.poll.poll_id]
-            waiting.is_matched = True
-            self.spawn(self._see_through(served, queue, match.task, waiting))
+            self.spawn(self._see_through(served, queue, match.task, self._bind(match.poll)))
         if offered.is_more:
             asyncio.get_running_loop().call_soon(self.look, served, queue)
 
-    async def start_at_once(
+    def start_at_once(
         self, served: ServedPartition, queue: TaskQueue, task: Task, poll: Poll
-    ) -> bool:
-        """Have an offered task started for a poll, past `tasks` (L18); False: it must wait."""
-        waiting = self._polls.by_id[poll.poll_id]
-        waiting.is_matched = True
-        try:
-            verdict = await self._ask(served, queue, task, waiting)
-        except asyncio.CancelledError:  # the outcome is unknown, and the poll still waits
-            self.spawn(self._ask(served, queue, task, waiting))
-            raise
-        return isinstance(verdict, bytes) or verdict is Verdict.OBSOLETE
+    ) -> asyncio.Future[None]:
+        """Have an offered task started for a poll, past `tasks`; resolved when performed (L18)."""
+        performed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = self._bind(poll)
+        self.spawn(self._perform(served, queue, task, waiting, performed))
+        return performed
 
     def repeat(
         self, served: ServedPartition, queue: TaskQueue, task: Task, waiting: Waiting
     ) -> None:
         """Ask again for a poll that was answered: the same poll id gets the same answer (M1)."""
-        waiting.is_matched = True
+        self._bind(waiting.poll)
         self.spawn(self._ask(served, queue, task, waiting))
 
     def hand_back(self, task: Task, poll: Poll) -> None:
@@ -82,7 +79,7 @@ class Matcher:
         """Let something run to its end; `stop` waits for it."""
         task = asyncio.get_running_loop().create_task(work)
         self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(self._ended)
 
     async def stop(self, *, timeout_s: float) -> None:
         """Wait for what is under way; give up what takes longer."""
@@ -90,6 +87,32 @@ class Matcher:
             await asyncio.wait(self._under_way, timeout=timeout_s)
         for task in self._under_way:
             task.cancel()
+
+    def _bind(self, poll: Poll) -> Waiting:
+        waiting = self._polls.by_id[poll.poll_id]
+        waiting.is_matched = True
+        return waiting
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self._failed(error)
+
+    async def _perform(
+        self,
+        served: ServedPartition,
+        queue: TaskQueue,
+        task: Task,
+        waiting: Waiting,
+        performed: asyncio.Future[None],
+    ) -> None:
+        """See an offer through; what history could not be asked about goes to `tasks`."""
+        verdict = await self._ask(served, queue, task, waiting)
+        if not isinstance(verdict, bytes) and verdict is not Verdict.OBSOLETE:
+            queue.backlog.add(task)
+            await self._log.put(served.number, task.key, value_of(task))
+        if not performed.done():
+            performed.set_result(None)
 
     async def _see_through(
         self, served: ServedPartition, queue: TaskQueue, task: Task, waiting: Waiting

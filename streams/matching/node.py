@@ -59,7 +59,7 @@ class MatchingNode:
         self.topic: Seeks | None = None
         """Set by whoever runs the group's consumer, before the first assignment."""
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Fails when a fold raised: then the process must stop (L7)."""
+        """Fails when a bug was met, a fold's too: then the process must stop (L7)."""
         self._ports = ports
         self._settings = settings
         self._log = TasksLog(ports.tasks, settings)
@@ -72,6 +72,7 @@ class MatchingNode:
             Verdicts(ports.starter, settings),
             clock=ports.clock,
             settings=settings,
+            failed=self._fail,
         )
         self._served: dict[int, ServedPartition] = {}
         self._was_assigned = asyncio.Event()
@@ -120,10 +121,9 @@ class MatchingNode:
         return topic == TOPIC and served is not None and served.wants_records
 
     def position(self, topic: str, partition: int) -> int:
-        """Return the next offset wanted of a partition."""
-        served = self._served.get(partition)
+        """Return the next offset wanted of a partition; raises NotTheOwner: not known yet."""
         assert topic == TOPIC, f"expected {TOPIC}, found {topic}"
-        return served.position if served is not None else 0
+        return self._owned(partition).position
 
     def submit(self, batch: CommandBatch) -> None:
         """Take a batch; it is folded in slices, each in a loop turn of its own."""
@@ -137,8 +137,12 @@ class MatchingNode:
 
     # -- offers
 
-    async def offer(self, partition: int, task: OfferTask) -> None:
-        """Finish once the task of a history partition is on `tasks`, or history has answered."""
+    def offer(self, partition: int, task: OfferTask) -> asyncio.Future[None]:
+        """Take a task of a history partition; resolved once it is performed.
+
+        That is when it stands on `tasks`, or when history has answered. Cancelling it stops
+        nothing.
+        """
         offered = tasks.offered(partition, task)
         home = queue_partition(task.namespace_id, task.queue, self.partitions)
         served = self._served.get(home)
@@ -146,10 +150,8 @@ class MatchingNode:
         if served is not None and queue is not None:
             poll = queue.match(offered)
             if poll is not None:
-                if await self._matcher.start_at_once(served, queue, offered, poll):
-                    return
-                queue.backlog.add(offered)
-        await self._log.put(home, offered.key, tasks.value_of(offered))
+                return self._matcher.start_at_once(served, queue, offered, poll)
+        return self._log.put(home, offered.key, tasks.value_of(offered))
 
     # -- polls
 
@@ -301,7 +303,12 @@ class MatchingNode:
 
     def _on_ran(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()) and not self.failed.done():
+        if not task.cancelled() and (error := task.exception()):
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        _log.error("matching_failed", error=repr(error))
+        if not self.failed.done():
             self.failed.set_exception(error)
 
     def _seek(self, served: ServedPartition) -> None:
@@ -312,5 +319,7 @@ class MatchingNode:
         now = self._ports.clock.now()
         for served in self._served.values():
             served.forget_idle(now)
+            for task in served.sweep(now):
+                self._log.remove(served.number, task.key)
         loop = asyncio.get_running_loop()
         self._upkeep = loop.call_later(self._settings.upkeep_interval_s, self._keep_up)

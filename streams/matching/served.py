@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from schemas.errors import NotTheOwner
 from schemas.rows import UnknownRowVersion
 from streams.log.ports import CommandBatch, Record
 from streams.matching.ports import Claimed, MatchingPorts
@@ -21,19 +22,20 @@ from topology.matching.rows import (
     Position,
     Removed,
     TaskRecord,
+    expired_tasks,
     fold,
     stored_count,
     unpack_position,
 )
-from topology.matching.tasks import QueueKey
+from topology.matching.tasks import QueueKey, Task, queue_of
 from topology.topics import TASKS
 
 ROLE: Final = "matching"
 TOPIC: Final = TASKS.name
 _SLICE: Final = 500
 _WAITING_LIMIT: Final = 5_000
-_MARK: Final = b"/claim"
-"""Key of the tombstone that an owner appends at its claim: when it is read, all before it was."""
+_SWEPT: Final = 500
+"""So many rows are looked at in one go for expired tasks."""
 
 Changed = Callable[["ServedPartition", TaskQueue], None]
 
@@ -56,13 +58,16 @@ class ServedPartition:
         self._target: int | None = None
         self._slices: deque[list[Record]] = deque()
         self._waiting_count = 0
+        self._swept_to = b""
         self.is_folding = False
         self._position = self._stored_position().next_offset
         self._read_to = self._position
 
     @property
     def position(self) -> int:
-        """Return the next offset wanted."""
+        """Return the next offset wanted; raises NotTheOwner while the store is unchecked."""
+        if not self.is_checked:
+            raise NotTheOwner(f"expected a store for matching {self.number}, found it unchecked")
         return self._read_to
 
     @property
@@ -84,14 +89,16 @@ class ServedPartition:
         self.is_checked = True
 
     async def take_over(self, log: TasksLog) -> None:
-        """Claim the partition; it is ready once all that was appended before is folded (V3).
+        """Claim the partition; it is ready once all that was appended before is folded.
+
+        A mark behind it all says so: the last records of a compacted topic may be gone (V3).
 
         Raises NotTheOwner, Unavailable.
         """
         self.claim = await self._ports.claims.claim(ROLE, self.number)
         end = await self._ports.admin.end(TOPIC, self.number)
         if self._position < end:
-            end = await log.put(self.number, _MARK, None) + 1
+            end = await log.mark(self.number) + 1
         self._target = end
         self._become_ready()
 
@@ -130,6 +137,13 @@ class ServedPartition:
         """Forget the queues that nobody uses; their rows stay."""
         for key in [key for key, queue in self.queues.items() if queue.is_idle(now)]:
             del self.queues[key]
+
+    def sweep(self, now: int) -> list[Task]:
+        """Return some expired tasks of queues that nobody polls; every call looks further."""
+        if not self.is_ready:
+            return []
+        found, self._swept_to = expired_tasks(self.store, self._swept_to, now=now, limit=_SWEPT)
+        return [task for task in found if queue_of(task.offer) not in self.queues]
 
     def close(self) -> None:
         """Close the store: the partition is lost, or the node stops."""

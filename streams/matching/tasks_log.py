@@ -16,6 +16,7 @@ from streams.matching.settings import MatchingSettings
 _log = structlog.get_logger(__name__)
 
 _FAILED: Final = Appended(-1, 0)
+_MARK: Final = b"/claim"  # no task's key
 
 
 class _Entry:
@@ -23,10 +24,12 @@ class _Entry:
 
     __slots__ = ("failures", "future", "key", "value")
 
-    def __init__(self, key: bytes, value: bytes | None, future: asyncio.Future[int] | None) -> None:
+    def __init__(
+        self, key: bytes, value: bytes | None, future: asyncio.Future[None] | None
+    ) -> None:
         self.key = key
         self.value = value
-        self.future = future  # of its offset; a tombstone of a task has none
+        self.future = future  # a tombstone has none
         self.failures = 0
 
     @property
@@ -42,13 +45,13 @@ class TasksLog:
         self._producer = producer
         self._settings = settings
         self._gathered: dict[int, list[_Entry]] = {}
-        self._open: dict[bytes, asyncio.Future[int]] = {}
+        self._open: dict[bytes, asyncio.Future[None]] = {}
         self._appends: set[asyncio.Task[None]] = set()
         self._is_stopped = False
 
-    def put(self, partition: int, key: bytes, value: bytes | None) -> asyncio.Future[int]:
-        """Append a record; the future is resolved with its offset once that is acknowledged."""
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    def put(self, partition: int, key: bytes, value: bytes) -> asyncio.Future[None]:
+        """Append a task; the future is resolved once that is acknowledged."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._open[key] = future
         self._gather(partition, _Entry(key, value, future))
         return future
@@ -60,8 +63,15 @@ class TasksLog:
         """
         future = self._open.pop(key, None)
         if future is not None and not future.done():
-            future.set_result(-1)
+            future.set_result(None)
         self._gather(partition, _Entry(key, None, None))
+
+    async def mark(self, partition: int) -> int:
+        """Append a record that means nothing; return its offset. Raises Unavailable."""
+        (appended,) = await self._producer.append(partition, [(_MARK, None)])
+        if appended.offset < 0:
+            raise Unavailable("expected a mark on `tasks`, found the append failed")
+        return appended.offset
 
     async def stop(self) -> None:
         """Hand over what is gathered, wait for what is in flight, give up what failed."""
@@ -98,15 +108,15 @@ class TasksLog:
             if appended.offset < 0:
                 failed.append(entry)
             elif entry.future is not None:
-                self._acknowledge(entry.key, entry.future, appended.offset)
+                self._acknowledge(entry.key, entry.future)
         if failed and not self._is_stopped:
             self._again_later(partition, failed)
 
-    def _acknowledge(self, key: bytes, future: asyncio.Future[int], offset: int) -> None:
+    def _acknowledge(self, key: bytes, future: asyncio.Future[None]) -> None:
         if self._open.get(key) is future:
             del self._open[key]
         if not future.done():
-            future.set_result(offset)
+            future.set_result(None)
 
     def _again_later(self, partition: int, entries: list[_Entry]) -> None:
         for entry in entries:

@@ -6,6 +6,7 @@ life finds the same log, stores and history.
 
 import asyncio
 import selectors
+from bisect import bisect_left
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -126,6 +127,12 @@ class Log:
             self.records.setdefault(partition, []).append(Record(offset, key, value, 0))
             out.append(Appended(offset, 0))
         return out
+
+    def read(self, partition: int, start: int, limit: int) -> Sequence[Record]:
+        """Return records from an offset on."""
+        records = self.records.get(partition, [])
+        at = bisect_left(records, start, key=lambda record: record.offset)
+        return records[at : at + limit]
 
     def compact(self) -> None:
         """Keep the last record of each key; drop tombstones, the last record of all included."""
@@ -331,11 +338,13 @@ class Life:
     def _pump(self) -> None:
         if self.is_dead or not self.is_reading:
             return
-        for partition, records in self.outside.log.records.items():
-            if not self.node.wants("tasks", partition):
-                continue
+        for partition in range(self.node.partitions):
             start = self._read_to.get(partition, 0)
-            found = [each for each in records if each.offset >= start][: self.batch_limit]
+            found = self.outside.log.read(partition, start, self.batch_limit)
+            if not self.node.wants("tasks", partition):
+                if found:
+                    asyncio.get_running_loop().call_later(0.05, self._pump)
+                continue
             if found:
                 self._read_to[partition] = found[-1].offset + 1
                 self.node.submit(CommandBatch("tasks", partition, start, found))
@@ -394,10 +403,10 @@ class Life:
             )
         )
 
-    def offer(self, offer: OfferTask) -> asyncio.Task[None]:
+    def offer(self, offer: OfferTask) -> asyncio.Future[None]:
         """Offer a task that history has scheduled."""
         self.outside.history.schedule(offer)
-        return asyncio.create_task(self.node.offer(0, offer))
+        return self.node.offer(0, offer)
 
 
 class _MortalStore(MemoryStore):
