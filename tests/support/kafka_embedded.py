@@ -27,21 +27,12 @@ class BrokerDidNotStartError(RuntimeError):
 class EmbeddedKafka:
     """One embedded broker on one data folder: started, stopped, killed and started again."""
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        durability: str = "os",
-        segment_bytes: int | None = None,
-        port: int = 0,
-        detached: bool = False,
-    ) -> None:
+    def __init__(self, folder: Path, *, port: int = 0, **flags: str | float) -> None:
+        """Take the data folder and the broker's flags, underscores for dashes; True is bare."""
         self.folder = folder
         self.address = ""
-        self._durability = durability
-        self._segment_bytes = segment_bytes
         self._port = port
-        self._detached = detached
+        self._flags = flags
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -63,10 +54,11 @@ class EmbeddedKafka:
     def command(self) -> list[str]:
         """Return the command line of this broker."""
         line = [sys.executable, "-m", "infra.broker", "--data-dir", str(self.folder)]
-        line += ["--port", str(self._port), "--durability", self._durability]
-        if self._segment_bytes is not None:
-            line += ["--segment-bytes", str(self._segment_bytes)]
-        return [*line, "--detached"] if self._detached else line
+        line += ["--port", str(self._port)]
+        for name, value in self._flags.items():
+            flag = "--" + name.replace("_", "-")
+            line += [flag] if value is True else [flag, str(value)]
+        return line
 
     def start(self) -> str:
         """Start the broker and return `host:port` once it listens; the port stays on a restart."""

@@ -19,6 +19,8 @@ from tests.support.kafka_real import real_kafka, why_absent
 
 MakeTopic = Callable[..., str]
 _numbers = itertools.count(1)
+# As the real Kafka of the tests is set: impatient cleaning, topics only when created.
+SAME_AS_REAL = {"upkeep_interval_ms": 500, "no_auto_create_topics": True}
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ def broker(
     """Yield the embedded broker, then a real Kafka."""
     folder = tmp_path_factory.mktemp("conformance") / "data"
     if request.param == "embedded":
-        with EmbeddedKafka(folder) as embedded:
+        with EmbeddedKafka(folder, **SAME_AS_REAL) as embedded:
             yield Broker("embedded", embedded.address)
         return
     reason = why_absent()
@@ -106,7 +108,7 @@ def start_embedded(tmp_path: Path) -> Iterator[Callable[..., EmbeddedKafka]]:
     """Return a function that starts embedded brokers; what still runs is killed at the end."""
     started: list[EmbeddedKafka] = []
 
-    def start(folder: str = "data", **options: str | int | bool) -> EmbeddedKafka:
+    def start(folder: str = "data", **options: str | float) -> EmbeddedKafka:
         kafka = EmbeddedKafka(tmp_path / folder, **options)
         started.append(kafka)
         kafka.start()

@@ -108,6 +108,8 @@ def test_eight_members_come_and_go_and_nothing_is_lost(
         send(producer, topic, [f"{number}-{n}" for n in range(400)])
         members.poll()
     for _ in range(4):
+        # One that leaves in the middle of its first join would hold the group for its session.
+        eventually("a balanced group", lambda: members.is_balanced(8))
         members.leave(members.members[0])
         send(producer, topic, ["more"] * 200)
         members.poll()
