@@ -8,7 +8,7 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from infra.exposition import Exposition
 from infra.failures import StartFailure
 from infra.first_namespaces import register_missing
 from infra.settings import Settings
-from schemas.errors import ServiceError
+from schemas.errors import ServiceError, Unavailable
 from streams.agents.history import build_history
 from streams.agents.matching import build_matching
 from streams.app import GroupApp, GroupSettings
@@ -57,6 +57,8 @@ _log = structlog.get_logger(__name__)
 HISTORY: Final = "history"
 MATCHING: Final = "matching"
 _REFUSED: Final = (ServiceError, UnsafeTopic, WrongPartitions, AddressUnusable)
+_READ_TRIES: Final = 50
+_READ_DELAY_S: Final = 0.1
 
 OnFailure = Callable[[str], None]
 
@@ -112,7 +114,9 @@ class Node:
         producers = Producers(self._kafka)
         self._stack.push_async_callback(producers.stop)
         owners, namespaces = self._projections(producers, counts)
-        await asyncio.gather(producers.start(), owners.check(), namespaces.read_to_end())
+        await asyncio.gather(
+            producers.start(), _patiently(owners.check), _patiently(namespaces.read_to_end)
+        )
         history, matching = self._roles(producers, counts, owners, namespaces)
         services = self._services(producers, namespaces, history, matching)
         await self._joined(history, matching)
@@ -301,6 +305,19 @@ class Node:
     def _matching_failed(self, failed: "asyncio.Future[None]") -> None:
         if not failed.cancelled() and (error := failed.exception()) is not None:
             self._crashed("matching")(error)
+
+
+async def _patiently(read: Callable[[], Awaitable[None]]) -> None:
+    """Read a topic that was made a moment ago: its leader may not know yet that it leads."""
+    for _ in range(_READ_TRIES):
+        try:
+            await read()
+        except Unavailable as error:
+            _log.info("not_readable_yet", error=error.message)
+            await asyncio.sleep(_READ_DELAY_S)
+        else:
+            return
+    await read()
 
 
 class _Starter:

@@ -44,6 +44,7 @@ async def kill_rounds(scratch: Path, *, rounds: int, seed: int, end_at: float) -
             await asyncio.to_thread(server.start)
             done += 1
         await _answered(written, ANSWERS_A_ROUND)
+        await load.settle()
         await load.stop()
         told = list(journal.read(notes))
         topic = await asyncio.to_thread(auditor.read_topic, server.kafka_address, "events")

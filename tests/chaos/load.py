@@ -6,13 +6,15 @@ same request id until it is answered. What it was told goes to the journal befor
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
 from temporalio.api.command.v1 import Command
 from temporalio.api.enums.v1 import CommandType, EventType, WorkflowIdReusePolicy
 from temporalio.api.workflowservice.v1 import (
+    DescribeWorkflowExecutionRequest,
+    DescribeWorkflowExecutionResponse,
     GetWorkflowExecutionHistoryRequest,
     GetWorkflowExecutionHistoryResponse,
     PollWorkflowTaskQueueRequest,
@@ -33,6 +35,7 @@ SIGNALS_TO_END = 3
 CALL_TIMEOUT_S = 10.0
 POLL_TIMEOUT_S = 15.0
 REPEAT_S = 0.05
+SETTLE_TIMEOUT_S = 60.0
 OPEN_COUNT = 40
 _UNHEARD = {
     grpc.StatusCode.UNAVAILABLE,
@@ -59,21 +62,34 @@ class Load:
         self._count = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._is_over = asyncio.Event()
+        self._is_settling = asyncio.Event()
+        self._tasks_out = 0
         self.open_ids: dict[str, str] = {}
         self.ended: dict[str, str] = {}
 
     def run(self, *, starters: int = 4, signallers: int = 4, workers: int = 4) -> None:
         """Start the clients."""
-        for loop, count in (
-            (self._start_one, starters),
-            (self._signal_one, signallers),
-            (self._work_once, workers),
+        for once, count, end in (
+            (self._start_one, starters, self._is_settling),
+            (self._signal_one, signallers, self._is_settling),
+            (self._work_once, workers, self._is_over),
         ):
-            self._tasks += [asyncio.create_task(self._repeat(loop)) for _ in range(count)]
+            self._tasks += [asyncio.create_task(_repeated(once, end)) for _ in range(count)]
+
+    async def settle(self) -> None:
+        """Start and signal no more; wait until the workers have answered every task.
+
+        Until then a signal may be buffered behind a task: a private fact, in no history yet.
+        """
+        self._is_settling.set()
+        async with asyncio.timeout(SETTLE_TIMEOUT_S):
+            while self._tasks_out or await self._pending():  # noqa: ASYNC110  # it is in the server
+                await asyncio.sleep(REPEAT_S)
 
     async def stop(self) -> None:
         """Let every call come to its end, then stop; what never ended is noted as unknown."""
         self._is_over.set()
+        self._is_settling.set()
         _, late = await asyncio.wait(self._tasks, timeout=60)
         for task in late:
             task.cancel()
@@ -101,9 +117,17 @@ class Load:
                 return events
             request.next_page_token = page.next_page_token
 
-    async def _repeat(self, once: Callable[[], Any]) -> None:
-        while not self._is_over.is_set():
-            await once()
+    async def _pending(self) -> bool:
+        """Whether some open workflow has a workflow task."""
+        for workflow_id in list(self.open_ids):
+            request = DescribeWorkflowExecutionRequest(namespace="default")
+            request.execution.workflow_id = workflow_id
+            described = await self._ask(
+                "DescribeWorkflowExecution", request, DescribeWorkflowExecutionResponse
+            )
+            if described.HasField("pending_workflow_task"):
+                return True
+        return False
 
     async def _start_one(self) -> None:
         """Start a workflow; now and then one whose id is taken."""
@@ -158,7 +182,9 @@ class Load:
             await asyncio.sleep(REPEAT_S)
             return
         if task.task_token:
+            self._tasks_out += 1
             await self._answer(task)
+            self._tasks_out -= 1
 
     async def _answer(self, task: PollWorkflowTaskQueueResponse) -> None:
         token = self._token("complete")
@@ -240,3 +266,8 @@ class Load:
     def _token(self, kind: str) -> str:
         self._count += 1
         return f"{self._prefix}/{kind}/{self._count}"
+
+
+async def _repeated(once: Callable[[], Awaitable[None]], end: asyncio.Event) -> None:
+    while not end.is_set():
+        await once()
