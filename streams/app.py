@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import msgspec
+import structlog
 from faust.types import TP
 from mode import CrashingSupervisor
 
@@ -23,7 +24,10 @@ from streams.faust_batches import BatchApp, BatchConsumer, Feed, NoTables
 from streams.log.ports import Clock, CommandBatch
 from streams.watchdog import Watchdog
 
+_log = structlog.get_logger(__name__)
+
 START_TIMEOUT_S: Final = 60.0
+STOP_TIMEOUT_S: Final = 5.0
 _FETCH_BYTES: Final = 4 << 20  # of one partition; a larger record comes alone
 
 
@@ -162,7 +166,10 @@ class GroupApp:
         self._is_stopping = True
         if self._watching is not None:
             self._watching.cancel()
-        await self.faust.stop()
+        try:
+            await asyncio.wait_for(self.faust.stop(), STOP_TIMEOUT_S)
+        except TimeoutError:  # Kafka is away: the group finds out when our session ends
+            _log.warning("group_not_left", group=self.faust.conf.id)
 
     async def rejoin(self) -> None:
         """Ask the group for a new assignment: what was due here is warm (V4)."""

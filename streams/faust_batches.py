@@ -19,6 +19,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 import faust
@@ -39,6 +40,7 @@ _log = structlog.get_logger(__name__)
 READ_COMMITTED: Final = "read_committed"
 _WAIT_S: Final = 1.0  # nothing to do: a wake-up ends it
 _RETRY_S: Final = 0.05  # some partitions are not wanted now, and nobody says when they are
+_LAST_COMMIT_S: Final = 0.5
 _NEVER: Final = 1 << 62
 _BATCHES_AHEAD: Final = 16  # handed to the loop and not yet taken by the agent
 
@@ -100,8 +102,24 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         await self._evict_former_life(coordinator)
         self._note_member_ids(coordinator)
 
+    async def on_thread_stop(self) -> None:
+        """Stop; where a fetch waits to be tried again, aiokafka's own `stop` raises."""
+        with suppress(asyncio.CancelledError):
+            await super().on_thread_stop()
+
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Do nothing: Faust's check logs false alarms; `streams/watchdog.py` has ours."""
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit, which is advisory: what Kafka says against it ends nothing."""
+        consumer = self._ensure_consumer()
+        mine = {driver.ensure_aiokafka_TP(tp): at for tp, at in offsets.items()}
+        try:
+            await consumer.commit(mine)
+        except KafkaError as error:
+            _log.info("advisory_commit_failed", error=repr(error))
+            return False
+        return True
 
     # -- from the loop
 
@@ -327,6 +345,11 @@ class BatchConsumer(driver.Consumer):
 
     def _new_offset(self, tp: TP) -> int | None:
         return self._marks.get(tp)
+
+    async def commit_and_end_transactions(self) -> None:
+        """Commit once more when stopping, if Kafka answers soon: it is advisory."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(super().commit_and_end_transactions(), _LAST_COMMIT_S)
 
     @property
     def last_heartbeat_at(self) -> float:

@@ -23,7 +23,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, not
 )
 
 from schemas.errors import Unavailable
-from streams.kafka.rdkafka_log import RDKAFKA_LOG
+from streams.kafka.rdkafka import COMMON
 from streams.log.ports import Record
 
 _log = structlog.get_logger(__name__)
@@ -45,7 +45,7 @@ class KafkaAdmin:
         settings: dict[str, Any] = {
             "bootstrap.servers": address,
             "client.id": "millrace-admin",
-            "logger": RDKAFKA_LOG,
+            **COMMON,
         }
         self.client = AdminClient(settings)
         self._lookup: _Lookup | None = None
@@ -123,7 +123,7 @@ class _Lookup:
                 "isolation.level": "read_uncommitted",
                 "fetch.wait.max.ms": _FETCH_WAIT_MS,
                 "fetch.message.max.bytes": _FETCH_BYTES,  # the first record comes at any size
-                "logger": RDKAFKA_LOG,
+                **COMMON,
             }
         )
         self._known: set[str] = set()

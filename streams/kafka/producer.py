@@ -19,7 +19,7 @@ import confluent_kafka
 import structlog
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Message
 
-from streams.kafka.rdkafka_log import RDKAFKA_LOG
+from streams.kafka.rdkafka import COMMON
 from streams.log.ports import Appended
 from topology import topics
 
@@ -162,7 +162,7 @@ class KafkaProducer:
             "message.timeout.ms": DELIVERY_TIMEOUT_MS,
             "message.max.bytes": topics.RECORD_BYTES_LIMIT,
             "socket.nagle.disable": True,
-            "logger": RDKAFKA_LOG,
+            **COMMON,
             **(settings or {}),
         }
         self._client = self._started()

@@ -19,7 +19,7 @@ import confluent_kafka
 import structlog
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from streams.kafka.rdkafka_log import RDKAFKA_LOG
+from streams.kafka.rdkafka import COMMON
 from streams.log.ports import Record, Sink
 from topology.topics import EVENTS, RECORD_BYTES_LIMIT
 
@@ -232,5 +232,5 @@ def _settings(address: str, name: str) -> Mapping[str, Any]:
         "queued.max.messages.kbytes": _QUEUED_KBYTES,
         "fetch.queue.backoff.ms": 10,  # with the default (1 s) a full queue stalls the fetcher
         "check.crcs": True,
-        "logger": RDKAFKA_LOG,
+        **COMMON,
     }

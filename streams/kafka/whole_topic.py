@@ -16,7 +16,7 @@ import confluent_kafka
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
-from streams.kafka.rdkafka_log import RDKAFKA_LOG
+from streams.kafka.rdkafka import COMMON
 from streams.log.ports import Record
 from topology.topics import RECORD_BYTES_LIMIT
 
@@ -152,5 +152,5 @@ def _settings(address: str, topic: str) -> dict[str, Any]:
         "isolation.level": "read_uncommitted",  # nodes write it, never in transactions
         "fetch.wait.max.ms": 1000,
         "receive.message.max.bytes": 8 * RECORD_BYTES_LIMIT,
-        "logger": RDKAFKA_LOG,
+        **COMMON,
     }

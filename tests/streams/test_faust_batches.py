@@ -37,8 +37,11 @@ from mode import Service
 from schemas.errors import NotTheOwner
 from streams.app import GroupApp, GroupSettings, build_app
 from streams.faust_batches import BatchApp, BatchConsumer, BatchConsumerThread
+from streams.kafka.admin import KafkaAdmin
 from streams.kafka.producer import KafkaProducer
 from streams.log.ports import CommandBatch
+from tests.streams.conftest import create
+from tests.support.kafka_embedded import EmbeddedKafka
 from tests.support.waiting import until
 from topology.topics import RECORD_BYTES_LIMIT
 
@@ -76,6 +79,9 @@ CONTRACT = [
     (consumer.Consumer, "resume_flow", "(self) -> None"),
     (consumer.Consumer, "ack", None),
     (consumer.Consumer, "_new_offset", None),
+    (consumer.Consumer, "commit_and_end_transactions", "(self) -> None"),
+    (driver.AIOKafkaConsumerThread, "_commit", None),
+    (driver.AIOKafkaConsumerThread, "on_thread_stop", "(self) -> None"),
     (Service, "_crash", "(self, reason: BaseException) -> None"),
     (Fetcher, "fetched_records", "(self, partitions, timeout=0, max_records=None)"),
     (Fetcher, "_create_fetch_waiter", "(self)"),
@@ -430,6 +436,45 @@ async def test_v6_a_node_evicts_its_former_life(world: World) -> None:
     await app.stop()
     await world.node(alive, session_timeout_s=20.0).start()
     assert alive.assignments[-1][0] == {0, 1}
+
+
+async def test_a_node_stops_while_kafka_is_away(tmp_path: Path) -> None:
+    """It decides nothing without Kafka, and it does not hang either."""
+    with EmbeddedKafka(tmp_path / "broker") as kafka:
+        admin = KafkaAdmin(kafka.address)
+        await create(admin, "away", 2, {})
+        world = World(kafka.address, "away", tmp_path)
+        feed = Feed()
+        app = world.node(feed)
+        await app.start()
+        await world.append(b"a")
+        await until("the value", lambda: feed.values == [b"a"])
+        kafka.kill()
+        await app.stop()
+    await admin.stop()
+    assert world.crashes == []
+
+
+async def test_a_node_goes_on_when_kafka_comes_back(tmp_path: Path) -> None:
+    """Away for a moment is no crash; what was accepted is there, and more comes."""
+    kafka = EmbeddedKafka(tmp_path / "broker")
+    admin = KafkaAdmin(kafka.start())
+    await create(admin, "away", 2, {})
+    world = World(kafka.address, "away", tmp_path)
+    feed = Feed()
+    app = world.node(feed)
+    await app.start()
+    await world.append(b"a")
+    await until("the value", lambda: feed.values == [b"a"])
+    kafka.kill()
+    kafka.start()
+    await world.append(b"b")
+    await until("the next", lambda: feed.values == [b"a", b"b"])
+    await app.stop()
+    await world.producer.close()
+    await admin.stop()
+    kafka.kill()
+    assert world.crashes == []
 
 
 async def test_an_agent_that_raises_is_told_to_the_process(world: World) -> None:
