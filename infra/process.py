@@ -242,6 +242,7 @@ class Node:
         history.read_commands_through(apps[HISTORY])
         matching.topic = apps[MATCHING]
         for app in apps.values():
+            app.watch(self._admin.stable_end, self._clock)
             self._stack.push_async_callback(app.stop)
         for role in (history, matching):
             await role.start()
