@@ -214,13 +214,14 @@ def on_started(run: Run, event: history.HistoryEvent, _batch_id: int) -> Run:
 
 
 def on_closed(run: Run, event: history.HistoryEvent, _batch_id: int) -> Run:
-    """Completed, Failed, Canceled, Terminated, TimedOut: the run is closed."""
+    """Completed, Failed, Canceled, Terminated, TimedOut: closed; what is buffered is dropped."""
     row = replace(
         run.execution,
         status=_STATUS[event.event_type],
         closed_at=instant_of(event.event_time),
+        buffered_count=0,
     )
-    return replace(run, execution=row)
+    return replace(run, execution=row, buffered=())
 
 
 def on_options_updated(run: Run, event: history.HistoryEvent, _batch_id: int) -> Run:

@@ -100,8 +100,9 @@ def _type_name(each: command.Command) -> str:
 def _carry_out(turn: Turn, request: service.RespondWorkflowTaskCompletedRequest) -> None:
     completed_id = workflow_task.record_completed(turn, request)
     turn.is_holding = True
+    news = turn.state.buffered  # what came while the worker was busy; ends made below are no news
     for each in request.commands:
-        if each.command_type in _CLOSING and turn.state.buffered:
+        if each.command_type in _CLOSING and any(event in news for event in turn.state.buffered):
             raise BadCommand(_UNHANDLED)
         COMMANDS[each.command_type](turn, each, completed_id)
     turn.is_holding = False

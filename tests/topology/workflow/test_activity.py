@@ -1,7 +1,12 @@
 """Activities as the real server has them: the scripts of the golden recordings."""
 
-from schemas.temporal import common
-from tests.support.core_scene import Scene, golden
+from typing import Any
+
+from google.protobuf.message import Message
+
+from schemas.temporal import common, service
+from tests.support.core import NAMESPACE, Desk, MemoryRows
+from tests.support.core_scene import Scene, golden, names
 from tests.support.core_words import (
     QUICK,
     activity,
@@ -13,6 +18,8 @@ from tests.support.core_words import (
     val,
     vals,
 )
+from topology.core import Core
+from topology.decision import Ask
 
 
 def test_schedule_poll_complete(scene: Scene) -> None:
@@ -211,3 +218,35 @@ def test_what_is_too_large(scene: Scene) -> None:
     scene.attempt("failure", lambda: scene.fail_activity(failing, failure=failed(large)))
     scene.finish(after=4)
     assert scene.record() == golden("activity_result_too_large")
+
+
+def test_a_workflow_may_close_with_the_activities_it_cancels(desk: Desk) -> None:
+    """The end of an activity that nobody had is no news to the workflow that cancels it."""
+    desk.start()
+    desk.step(activity())
+    desk.signal()
+    desk.step(cancel_activity(5), complete())
+    assert names(desk, after=8) == [
+        "9 WorkflowTaskCompleted",
+        "10 ActivityTaskCancelRequested",
+        "11 WorkflowExecutionCompleted",
+    ]
+
+
+def test_l12_a_repeat_hears_what_the_first_one_heard() -> None:
+    """The outcome's name is enough to tell a worker again to stop, or what was cut."""
+    core = Core(MemoryRows())
+
+    def again(method: str, request: Message, outcome: str) -> Any:
+        packed = core.answer_again(Ask(method, NAMESPACE, "w", request), outcome, "")
+        return getattr(service, f"{method}Response").FromString(packed)
+
+    for method in ("RecordActivityTaskHeartbeat", "RecordActivityTaskHeartbeatById"):
+        request = getattr(service, f"{method}Request")()
+        assert again(method, request, "cancel_requested").cancel_requested
+        assert not again(method, request, "done").cancel_requested
+    large = failed("x" * (2 * 1024 * 1024 + 1))
+    for method in ("RespondActivityTaskFailed", "RespondActivityTaskFailedById"):
+        request = getattr(service, f"{method}Request")(failure=large)
+        (cut,) = again(method, request, "cut").failures
+        assert cut.message == "Failure exceeds size limit."

@@ -295,7 +295,7 @@ class RandomAsks(RuleBasedStateMachine):
             row = run.execution
             is_out = row.task is not None and row.task.is_started
             assert row.buffered_count == len(run.buffered)
-            assert is_out or not run.buffered or row.status != RUNNING
+            assert is_out or not run.buffered
             assert row.flushing_count == 0
 
     def teardown(self) -> None:
@@ -356,7 +356,8 @@ def check_activities(run: Run, events: list[history.HistoryEvent]) -> None:
                 assert started[given.started_event_id] == given.scheduled_event_id
                 assert given.started_event_id < event.event_id or not event.event_id
     assert len(ended) == len(set(ended))
-    assert scheduled == set(ended) | set(run.activities)
+    if run.execution.status == RUNNING:  # else an end that was not seen may be dropped
+        assert scheduled == set(ended) | set(run.activities)
     assert not set(ended) & set(run.activities)
 
 
@@ -372,7 +373,8 @@ def check_timers(run: Run, events: list[history.HistoryEvent]) -> None:
     ]
     pending = {each.started_event_id for each in run.timers.values()}
     assert len(ended) == len(set(ended))
-    assert started == set(ended) | pending
+    if run.execution.status == RUNNING:
+        assert started == set(ended) | pending
     assert not set(ended) & pending
 
 
