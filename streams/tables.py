@@ -80,6 +80,7 @@ class RocksStores:
         options.set_write_buffer_manager(self._buffers)
         options.set_max_open_files(self._settings.max_open_files)
         options.set_keep_log_file_num(2)
+        options.set_skip_stats_update_on_db_open(True)  # opening is on the way to serving
         options.set_max_total_wal_size(4 * self._settings.write_buffer_bytes)
         options.set_max_background_jobs(2)
         # due rows and outbox rows are written and deleted at once: files full of tombstones

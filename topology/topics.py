@@ -50,6 +50,7 @@ class Topic(msgspec.Struct, frozen=True):
             "retention.bytes": str(FOREVER),
             "message.timestamp.type": timestamps,
             "max.message.bytes": str(RECORD_BYTES_LIMIT),
+            "unclean.leader.election.enable": "false",
         }
 
 

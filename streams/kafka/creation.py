@@ -5,6 +5,7 @@ Nothing is ever altered: a setting that somebody chose is theirs to change.
 """
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, Final
 
 import structlog
@@ -43,15 +44,15 @@ async def prepare_topics(
     """
     found = await asyncio.to_thread(_described, admin)
     missing = [topic for topic in topics if topic.name not in found]
-    present = [topic for topic in topics if topic.name in found]
-    for topic in present:
-        check_partitions(topic, counts, found[topic.name][0])
+    for topic in topics:
+        if topic.name in found:
+            check_partitions(topic, counts, found[topic.name][0])
     if missing:
         await _create(admin, missing, counts, replication)
-    if present:
-        settings = await _settings(admin, present)
-        for topic in present:
-            check_settings(topic, settings[topic.name], replicas=found[topic.name][1])
+        found = await asyncio.to_thread(_described, admin)
+    settings = await _settings(admin, topics)
+    for topic in topics:
+        check_settings(topic, settings[topic.name], replicas=found[topic.name][1])
 
 
 def check_partitions(topic: Topic, counts: PartitionCounts, found: int) -> None:
@@ -90,7 +91,6 @@ def _required(topic: Topic) -> dict[str, str]:
         del required["retention.ms"], required["retention.bytes"]
     if not topic.is_log_append_time:
         del required["message.timestamp.type"]
-    required["unclean.leader.election.enable"] = "false"
     return required
 
 
@@ -125,7 +125,7 @@ async def _create(
             topic.name,
             num_partitions=counts.of(topic.spread),
             replication_factor=replication,
-            config=topic.config(),
+            config=topic.config() | _in_sync(replication),
         )
         for topic in missing
     ]
@@ -141,6 +141,13 @@ async def _create(
         else:
             _log.info("topic_created", topic=name)
     await _await_leaders(admin, missing)
+
+
+def _in_sync(replication: int) -> dict[str, str]:
+    """Return the setting by which no acknowledged record stands on one broker only."""
+    if replication < _SAFE_REPLICAS:
+        return {}
+    return {"min.insync.replicas": str(_SAFE_REPLICAS)}
 
 
 async def _await_leaders(admin: KafkaAdmin, created: list[Topic]) -> None:
@@ -159,7 +166,7 @@ async def _has_leaders(admin: KafkaAdmin, name: str) -> bool:
     return topic.error is None and bool(partitions) and all(one.leader >= 0 for one in partitions)
 
 
-async def _settings(admin: KafkaAdmin, present: list[Topic]) -> dict[str, dict[str, str]]:
+async def _settings(admin: KafkaAdmin, present: Iterable[Topic]) -> dict[str, dict[str, str]]:
     resources = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in present]
     futures = admin.client.describe_configs(resources, request_timeout=REQUEST_TIMEOUT_S)
     found: dict[str, dict[str, str]] = {}

@@ -19,6 +19,7 @@ import confluent_kafka
 import structlog
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Message
 
+from schemas.errors import Unavailable
 from streams.kafka.rdkafka import COMMON
 from streams.log.ports import Appended
 from topology import topics
@@ -28,6 +29,7 @@ _log = structlog.get_logger(__name__)
 FAILED: Final = Appended(-1, 0)
 DELIVERY_TIMEOUT_MS: Final = 120_000  # above any deadline of the engine (L4)
 _POLL_S: Final = 1.0
+_LEADERS_TIMEOUT_S: Final = 10.0
 _NS_PER_MS: Final = 1_000_000
 _CLOSE_TIMEOUT_S: Final = 10.0
 
@@ -180,8 +182,11 @@ class KafkaProducer:
         return self._client.produce(topic, partition, records)
 
     def warm(self, topic: str) -> None:
-        """Learn the leaders of a topic, so that the first append does not wait for them."""
-        self._client.rdkafka.list_topics(topic, timeout=10)
+        """Learn the leaders of a topic, so that the first append finds them; raises Unavailable."""
+        try:
+            self._client.rdkafka.list_topics(topic, timeout=_LEADERS_TIMEOUT_S)
+        except KafkaException as error:
+            raise Unavailable(f"expected to reach Kafka, found: {error.args[0].str()}") from error
 
     async def close(self) -> None:
         """Wait for what is in flight and end."""

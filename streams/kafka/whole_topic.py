@@ -16,6 +16,7 @@ import confluent_kafka
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
+from schemas.errors import Unavailable
 from streams.kafka.rdkafka import COMMON
 from streams.log.ports import Record
 from topology.topics import RECORD_BYTES_LIMIT
@@ -63,17 +64,18 @@ class WholeTopic:
         await self.wait_for(await self._end(self._topic, PARTITION))
 
     async def wait_for(self, position: int) -> None:
-        """Wait until everything below a position is folded."""
+        """Wait until everything below a position is folded; raises Unavailable when stopped."""
         if self.position < position:
             waiter: asyncio.Future[None] = self._loop.create_future()
             heapq.heappush(self._waiters, (position, next(self._order), waiter))
             await waiter
 
     def stop(self) -> None:
-        """Stop reading; the thread ends by itself soon."""
+        """Stop reading; the thread ends by itself soon, and who waits hears Unavailable."""
         self._is_live = False
         for _, _, waiter in self._waiters:
-            waiter.cancel()
+            if not waiter.done():
+                waiter.set_exception(Unavailable(f"{self._topic} is no longer read here"))
         self._waiters.clear()
 
     # -- in the thread

@@ -63,8 +63,7 @@ async def test_v2_a_topic_made_by_others_is_checked(admin: KafkaAdmin, name: str
 
 def safe(topic: Topic) -> dict[str, str]:
     """Return settings that a topic passes with."""
-    extra = {"unclean.leader.election.enable": "false", "min.insync.replicas": "2"}
-    return topic.config() | extra
+    return topic.config() | {"min.insync.replicas": "2"}
 
 
 @pytest.mark.parametrize(

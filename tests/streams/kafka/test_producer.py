@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException
 
+from schemas.errors import Unavailable
 from streams.kafka.producer import FAILED, KafkaProducer
 from topology.topics import RECORD_BYTES_LIMIT
 
@@ -36,6 +37,15 @@ async def test_acknowledgements_are_offsets_in_order(
 async def test_appending_nothing_is_done_at_once(producer: KafkaProducer) -> None:
     """An empty batch asks Kafka nothing."""
     assert await producer.topic("nowhere").append(0, []) == []
+
+
+async def test_without_kafka_it_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence, in words that the process understands."""
+    monkeypatch.setattr("streams.kafka.producer._LEADERS_TIMEOUT_S", 0.2)
+    producer = KafkaProducer("127.0.0.1:1", name="test")
+    with pytest.raises(Unavailable, match="expected to reach Kafka"):
+        await asyncio.to_thread(producer.warm, "events")
+    await producer.close()
 
 
 async def test_t1_append_time_is_the_logs(producer: KafkaProducer, make_topic: MakeTopic) -> None:

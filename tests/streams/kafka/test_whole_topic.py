@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 import pytest
 from confluent_kafka import Producer
 
+from schemas.errors import Unavailable
 from streams.kafka.admin import KafkaAdmin
 from streams.kafka.producer import KafkaProducer
 from streams.kafka.whole_topic import Origin, WholeTopic
@@ -89,6 +90,15 @@ async def test_v3_the_end_is_a_position_not_a_record(
     await until("the marker", is_marked)
     await reading.whole.read_to_end()
     assert (reading.values, reading.whole.position) == ([b"a"], 2)
+
+
+async def test_who_waits_when_it_stops_hears_it(reading: Reading) -> None:
+    """Nobody waits for ever."""
+    waiting = asyncio.ensure_future(reading.whole.wait_for(1))
+    await asyncio.sleep(0)
+    reading.whole.stop()
+    with pytest.raises(Unavailable, match="no longer read here"):
+        await waiting
 
 
 async def test_l7_a_fold_that_raises_stops_the_node(reading: Reading) -> None:
