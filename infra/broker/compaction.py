@@ -84,14 +84,18 @@ def _opened(folder: Path, base_offset: int, next_offset: int, size: int) -> Segm
 def _newest(segments: list[Segment], aborted: _Aborted) -> dict[bytes, int]:
     """Return the offset of the newest record of each key."""
     newest = {}
+    for record in _records(segments, aborted):
+        if record.key is not None:
+            newest[record.key] = record.offset
+    return newest
+
+
+def _records(segments: list[Segment], aborted: _Aborted) -> Iterator[Record]:
+    """Yield all records but those of aborted transactions."""
     for segment in segments:
         for position, header in segment.headers():
-            if header.is_control or aborted.holds(header):
-                continue
-            for record in records_in(segment.read_batch(position, header)):
-                if record.key is not None:
-                    newest[record.key] = record.offset
-    return newest
+            if not header.is_control and not aborted.holds(header):
+                yield from records_in(segment.read_batch(position, header))
 
 
 def _grouped(segments: list[Segment], segment_bytes: int) -> Iterator[list[Segment]]:

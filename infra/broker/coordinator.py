@@ -3,12 +3,15 @@
 import asyncio
 import time
 import uuid
+from typing import TypeVar
 
 from infra.broker.errors import ErrorCode
 from infra.broker.groups import DEAD, EMPTY, Group
 from infra.broker.members import JoinAsk, Joined, SyncAsk, Synced
 from infra.broker.offsets import CommittedOffsets
 from infra.broker.store import Store
+
+_Answer = TypeVar("_Answer", Joined, Synced)
 
 
 def _new_id(prefix: str) -> str:
@@ -160,7 +163,7 @@ class Groups:
         self._settle(group)
 
 
-def _resolve(answer: asyncio.Future[Joined] | asyncio.Future[Synced], value: object) -> None:
+def _resolve(answer: asyncio.Future[_Answer], value: _Answer) -> None:
     """Answer, unless the client is gone."""
     if not answer.done():
-        answer.set_result(value)  # type: ignore[arg-type]
+        answer.set_result(value)

@@ -370,18 +370,7 @@ class Group:
             "protocol": self.protocol,
             "leader_id": self.leader_id,
             "emptied_ms": self.emptied_ms,
-            "members": [
-                {
-                    "id": member.id,
-                    "instance_id": member.instance_id,
-                    "client_id": member.client_id,
-                    "protocols": [[name, text.hex()] for name, text in member.protocols],
-                    "session_timeout": member.session_timeout,
-                    "rebalance_timeout": member.rebalance_timeout,
-                    "assignment": member.assignment.hex(),
-                }
-                for member in members
-            ],
+            "members": [member.snapshot() for member in members],
         }
 
     def restore(self, snapshot: dict[str, Any], now: float) -> None:
@@ -390,17 +379,7 @@ class Group:
         self.protocol_type = snapshot["protocol_type"]
         self.emptied_ms = snapshot["emptied_ms"]
         for fields in snapshot["members"]:
-            protocols = tuple((name, bytes.fromhex(text)) for name, text in fields["protocols"])
-            member = Member(
-                fields["id"],
-                fields["instance_id"],
-                fields["client_id"],
-                protocols,
-                fields["session_timeout"],
-                fields["rebalance_timeout"],
-                now + fields["session_timeout"],
-                bytes.fromhex(fields["assignment"]),
-            )
+            member = Member.restored(fields, now)
             self.members[member.id] = member
             if member.instance_id is not None:
                 self._static[member.instance_id] = member.id

@@ -5,7 +5,7 @@ An answer is given by calling the reply that came with the question, now or late
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from infra.broker.errors import ErrorCode
 
@@ -110,6 +110,27 @@ class Member:
     def touch(self, now: float) -> None:
         """Begin the session timeout anew."""
         self.deadline = now + self.session_timeout
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return everything that outlives a connection as plain values."""
+        return {
+            "id": self.id,
+            "instance_id": self.instance_id,
+            "client_id": self.client_id,
+            "protocols": [[name, text.hex()] for name, text in self.protocols],
+            "session_timeout": self.session_timeout,
+            "rebalance_timeout": self.rebalance_timeout,
+            "assignment": self.assignment.hex(),
+        }
+
+    @classmethod
+    def restored(cls, snapshot: dict[str, Any], now: float) -> "Member":
+        """Rebuild from what `snapshot` returned; the session begins anew."""
+        protocols = tuple((name, bytes.fromhex(text)) for name, text in snapshot["protocols"])
+        assignment = bytes.fromhex(snapshot["assignment"])
+        deadline = now + snapshot["session_timeout"]
+        fields = {**snapshot, "protocols": protocols, "assignment": assignment}
+        return cls(**fields, deadline=deadline)
 
     def metadata(self, protocol: str | None) -> bytes:
         """Return the member's metadata for a protocol."""

@@ -16,7 +16,7 @@ from infra.broker.broker import Broker
 from infra.broker.errors import ErrorCode, KafkaError
 from infra.broker.messages.cluster import API_VERSIONS
 from infra.broker.schema import Message, request_decoder, response_encoder
-from infra.broker.wire import MALFORMED, MalformedError, skip_tags
+from infra.broker.wire import MALFORMED, Buffer, MalformedError, skip_tags
 
 _log = logging.getLogger(__name__)
 _LENGTH = struct.Struct(">i")
@@ -191,18 +191,18 @@ class Connection(asyncio.Protocol):
         self._write(request, version, _api_versions(code))
 
     def _write(self, request: _Request, version: int, message: Message) -> None:
-        parts: list[bytes] = [b"", _LENGTH.pack(request.correlation_id)]
-        response_encoder(API_VERSIONS, version)(message, parts.append)  # type: ignore[arg-type]
+        parts: list[Buffer] = [b"", _LENGTH.pack(request.correlation_id)]
+        response_encoder(API_VERSIONS, version)(message, parts.append)
         self._send_parts(parts)
 
     def _send(self, route: Route, request: _Request, message: Message) -> None:
-        parts: list[bytes] = [b"", _LENGTH.pack(request.correlation_id)]
+        parts: list[Buffer] = [b"", _LENGTH.pack(request.correlation_id)]
         if route.api.is_flexible(request.version):
             parts.append(b"\0")
-        response_encoder(route.api, request.version)(message, parts.append)  # type: ignore[arg-type]
+        response_encoder(route.api, request.version)(message, parts.append)
         self._send_parts(parts)
 
-    def _send_parts(self, parts: list[bytes]) -> None:
+    def _send_parts(self, parts: list[Buffer]) -> None:
         parts[0] = _LENGTH.pack(sum(map(len, parts)))
         if self._transport is not None:
             self._transport.write(b"".join(parts))

@@ -99,7 +99,11 @@ def _fetched(
         {
             "name": topic,
             "partitions": [
-                _answer(partition, known.get((topic, partition)), (topic, partition) in unstable)
+                _answer(
+                    partition,
+                    known.get((topic, partition)),
+                    is_unstable=(topic, partition) in unstable,
+                )
                 for partition in partitions
             ],
         }
@@ -119,7 +123,7 @@ def _wanted(
         yield name, [partition for topic, partition in known if topic == name]
 
 
-def _answer(partition: int, offset: StoredOffset | None, is_unstable: bool) -> Message:  # noqa: FBT001 - one call, named there
+def _answer(partition: int, offset: StoredOffset | None, *, is_unstable: bool) -> Message:
     is_known = offset is not None and not is_unstable
     return {
         "partition_index": partition,

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from functools import partial
 from typing import NamedTuple
 
 from infra.broker.api.call import Answer, Call
@@ -26,35 +25,53 @@ def fetch(broker: Broker, request: Message, _call: Call) -> Answer:
     collected = _collect(broker, request)
     if collected.is_enough or request["max_wait_ms"] <= 0 or not request["topics"]:
         return collected.response
-    return _wait(broker, request)
+    # Nothing runs between this look and the registration, so no record can come in between.
+    return _Wait(broker, request).answer()
 
 
-async def _wait(broker: Broker, request: Message) -> Message:
-    """Wait until enough is there or the time is up."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + request["max_wait_ms"] / 1000
-    while True:
-        changed: asyncio.Future[None] = loop.create_future()
-        notify = partial(_resolve, changed)
-        logs = list(_logs(broker, request))
-        for log in logs:
-            log.watchers.add(notify)
-        timer = loop.call_at(deadline, notify)
+class _Wait:
+    """A fetch that waits for records: it is told of changes from its making on."""
+
+    def __init__(self, broker: Broker, request: Message) -> None:
+        self._broker = broker
+        self._request = request
+        self._loop = asyncio.get_running_loop()
+        self._deadline = self._loop.time() + request["max_wait_ms"] / 1000
+        self._watched: list[PartitionLog] = []
+        self._watch()
+        self._timer = self._loop.call_at(self._deadline, self._time_out)
+
+    def _watch(self) -> None:
+        self._changed: asyncio.Future[None] = self._loop.create_future()
+        self._watched = list(_logs(self._broker, self._request))
+        for log in self._watched:
+            log.watchers.add(self._notify)
+
+    def _forget(self) -> None:
+        for log in self._watched:
+            log.watchers.discard(self._notify)
+
+    def _notify(self) -> None:
+        if not self._changed.done():
+            self._changed.set_result(None)
+
+    def _time_out(self) -> None:
+        self._forget()  # here too: the client may be gone before `answer` ever ran
+        self._notify()
+
+    async def answer(self) -> Message:
+        """Wait until enough is there or the time is up."""
         try:
-            # Look again only after registering: a record may have come in between.
-            collected = _collect(broker, request)
-            if collected.is_enough or loop.time() >= deadline:
-                return collected.response
-            await changed
+            while True:
+                await self._changed
+                self._forget()
+                collected = _collect(self._broker, self._request)
+                if collected.is_enough or self._loop.time() >= self._deadline:
+                    return collected.response
+                self._watch()
         finally:
-            timer.cancel()
-            for log in logs:
-                log.watchers.discard(notify)
-
-
-def _resolve(changed: asyncio.Future[None]) -> None:
-    if not changed.done():
-        changed.set_result(None)
+            self._forget()
+            self._timer.cancel()
 
 
 def _logs(broker: Broker, request: Message) -> Iterator[PartitionLog]:

@@ -122,7 +122,7 @@ def test_short_writes_are_continued(open_log: OpenLog, disk: SmallDisk) -> None:
     log = open_log(cached=False)
     whole = disk.write
     disk.write = (
-        lambda descriptor, buffer, position: whole(  # type: ignore[method-assign]
+        lambda descriptor, buffer, position: whole(  # type: ignore[method-assign]  # this disk only
             descriptor, memoryview(buffer)[:7], position
         )
     )

@@ -44,7 +44,7 @@ class World:
             self.store,
             self.topics,
             self.offsets,
-            upkeep,  # type: ignore[arg-type]
+            upkeep,  # type: ignore[arg-type]  # all that is asked of it
         )
 
     @property
