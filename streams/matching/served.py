@@ -8,7 +8,7 @@ Batches are folded in slices, rows and position in one write. This file asks his
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from schemas.errors import NotTheOwner
 from schemas.rows import UnknownRowVersion
@@ -40,6 +40,13 @@ _SWEPT: Final = 500
 Changed = Callable[["ServedPartition", TaskQueue], None]
 
 
+class _Slice(NamedTuple):
+    """Records to fold in one go, and the position behind them."""
+
+    records: list[Record]
+    end: int
+
+
 class ServedPartition:
     """The state of one partition, from its assignment to its loss."""
 
@@ -56,7 +63,7 @@ class ServedPartition:
         self._changed = changed
         self._topic_id = ""
         self._target: int | None = None
-        self._slices: deque[list[Record]] = deque()
+        self._slices: deque[_Slice] = deque()
         self._waiting_count = 0
         self._swept_to = b""
         self.is_folding = False
@@ -91,7 +98,8 @@ class ServedPartition:
     async def take_over(self, log: TasksLog) -> None:
         """Claim the partition; it is ready once all that was appended before is folded.
 
-        A mark behind it all says so: the last records of a compacted topic may be gone (V3).
+        The position says when that is, not the last record's offset: compaction may have taken
+        it away (V3). Where nothing moves the position to the end, a mark appended there does.
 
         Raises NotTheOwner, Unavailable.
         """
@@ -115,21 +123,25 @@ class ServedPartition:
         if batch.start > self._read_to:
             return False
         records = [each for each in batch.records if each.offset >= self._read_to]
-        if not records:
+        end = max(batch.end, records[-1].offset + 1 if records else self._read_to)
+        if end == self._read_to:
             return True
-        self._read_to = records[-1].offset + 1
+        self._read_to = end
         self._waiting_count += len(records)
         for at in range(0, len(records), _SLICE):
-            self._slices.append(records[at : at + _SLICE])
+            some = records[at : at + _SLICE]
+            self._slices.append(_Slice(some, some[-1].offset + 1))
+        if not records or end > records[-1].offset + 1:  # nothing there (any more)
+            self._slices.append(_Slice([], end))
         return True
 
     async def fold_all(self) -> None:
         """Fold what was handed in, a slice in each loop turn; raises what a fold raises (L7)."""
         self.is_folding = True
         while self._slices and not self.is_closed:
-            records = self._slices.popleft()
-            self._waiting_count -= len(records)
-            self._fold(records)
+            some = self._slices.popleft()
+            self._waiting_count -= len(some.records)
+            self._fold(some)
             await asyncio.sleep(0)
         self.is_folding = False
 
@@ -153,10 +165,10 @@ class ServedPartition:
         self._slices.clear()
         self.store.close()
 
-    def _fold(self, records: list[Record]) -> None:
-        position = Position(self._topic_id, records[-1].offset + 1)
+    def _fold(self, some: _Slice) -> None:
+        position = Position(self._topic_id, some.end)
         folded = fold(
-            [TaskRecord(each.offset, each.key or b"", each.value) for each in records],
+            [TaskRecord(each.offset, each.key or b"", each.value) for each in some.records],
             self.store,
             position,
         )

@@ -5,6 +5,7 @@ of what tasks mean.
 """
 
 import asyncio
+from collections.abc import Iterable
 from typing import Final
 
 import structlog
@@ -47,6 +48,7 @@ class TasksLog:
         self._gathered: dict[int, list[_Entry]] = {}
         self._open: dict[bytes, asyncio.Future[None]] = {}
         self._appends: set[asyncio.Task[None]] = set()
+        self._resting: set[_Entry] = set()
         self._is_stopped = False
 
     def put(self, partition: int, key: bytes, value: bytes) -> asyncio.Future[None]:
@@ -79,11 +81,7 @@ class TasksLog:
         self._flush()
         if self._appends:
             await asyncio.gather(*self._appends)
-        for future in self._open.values():
-            if not future.done():
-                future.set_exception(Unavailable("expected the task on its topic, found a stop"))
-                future.exception()  # whoever waited may be gone already
-        self._open.clear()
+        self._give_up(self._resting)
 
     def _gather(self, partition: int, entry: _Entry) -> None:
         if not self._gathered:
@@ -109,16 +107,18 @@ class TasksLog:
                 failed.append(entry)
             elif entry.future is not None:
                 self._acknowledge(entry.key, entry.future)
-        if failed and not self._is_stopped:
+        if self._is_stopped:
+            self._give_up(failed)
+        elif failed:
             self._again_later(partition, failed)
 
     def _acknowledge(self, key: bytes, future: asyncio.Future[None]) -> None:
-        if self._open.get(key) is future:
-            del self._open[key]
+        self._close(key, future)
         if not future.done():
             future.set_result(None)
 
     def _again_later(self, partition: int, entries: list[_Entry]) -> None:
+        self._resting.update(entries)
         for entry in entries:
             entry.failures += 1
         failures = max(entry.failures for entry in entries)
@@ -127,9 +127,23 @@ class TasksLog:
         asyncio.get_running_loop().call_later(delay_s, self._again, partition, entries)
 
     def _again(self, partition: int, entries: list[_Entry]) -> None:
+        if self._is_stopped:
+            return
         for entry in entries:
-            if self._is_stopped or not entry.is_wanted:
-                if entry.future is not None and self._open.get(entry.key) is entry.future:
-                    del self._open[entry.key]
-                continue
-            self._gather(partition, entry)
+            self._resting.discard(entry)
+            if entry.is_wanted:
+                self._gather(partition, entry)
+            elif entry.future is not None:
+                self._close(entry.key, entry.future)
+
+    def _give_up(self, entries: Iterable[_Entry]) -> None:
+        for entry in entries:
+            if entry.future is not None:
+                self._close(entry.key, entry.future)
+                if not entry.future.done():
+                    error = Unavailable("expected the task on `tasks`, found the node stopped")
+                    entry.future.set_exception(error)
+
+    def _close(self, key: bytes, future: asyncio.Future[None]) -> None:
+        if self._open.get(key) is future:
+            del self._open[key]
