@@ -73,7 +73,7 @@ class RocksStores:
         blocks.set_pin_l0_filter_and_index_blocks_in_cache(True)
         blocks.set_format_version(5)
         options = Options(raw_mode=True)
-        options.create_if_missing(True)  # noqa: FBT003
+        options.create_if_missing(True)  # noqa: FBT003  # positional only
         options.set_block_based_table_factory(blocks)
         options.set_compression_type(DBCompressionType.lz4())
         options.set_write_buffer_size(self._settings.write_buffer_bytes)

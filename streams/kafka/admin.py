@@ -34,7 +34,10 @@ _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # no 
 _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # no stubs
 _FETCH_WAIT_MS: Final = 10  # the next question waits for the fetch in flight
 _FETCH_BYTES: Final = 64 << 10
-_ENDS: Final = (KafkaError._PARTITION_EOF, KafkaError._AUTO_OFFSET_RESET)  # noqa: SLF001  # named so
+_ENDS: Final = (
+    KafkaError._PARTITION_EOF,  # noqa: SLF001  # librdkafka's own errors are named so
+    KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001  # so is this one
+)
 
 
 class KafkaAdmin:

@@ -34,7 +34,7 @@ _QUEUED_KBYTES: Final = 16_384
 _OUT_OF_RANGE: Final = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001  # librdkafka's own error
 _TRANSIENT: Final = (
     KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001  # librdkafka's own errors
-    KafkaError._TRANSPORT,  # noqa: SLF001
+    KafkaError._TRANSPORT,  # noqa: SLF001  # so is this one
     KafkaError.NOT_LEADER_FOR_PARTITION,
 )
 
