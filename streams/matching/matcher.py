@@ -119,7 +119,6 @@ class Matcher:
     ) -> None:
         verdict = await self._ask(served, queue, task, waiting)
         if isinstance(verdict, bytes) or verdict is Verdict.OBSOLETE:
-            queue.backlog.finish(task)
             if not served.is_closed:  # only the owner writes tombstones
                 self._log.remove(served.number, task.key)
         elif verdict is Verdict.NOBODY:

@@ -1,10 +1,11 @@
 """The tasks of one queue, in order: by level, then as they stand on `tasks`.
 
-none --offer--> fresh --read back--> stored --take--> taken --finish, tombstone--> none,
+none --offer--> fresh --read back--> stored --take--> taken --tombstone--> none,
 fresh --take--> taken --put back--> fresh or stored.
 
 Only a window of the stored tasks is in memory, the rest is read when it is needed. A taken task
-is not taken again until it is put back. This file knows no polls and decides nothing about tasks.
+is not taken again until it is put back; it stays taken until its tombstone is read. This file
+knows no polls and decides nothing about tasks.
 """
 
 import heapq
@@ -44,12 +45,11 @@ class _Level:
 class _Taken:
     """A task that somebody has."""
 
-    __slots__ = ("is_finished", "offset", "task")
+    __slots__ = ("offset", "task")
 
     def __init__(self, task: Task, offset: int) -> None:
         self.task = task
         self.offset = offset
-        self.is_finished = False
 
 
 class Backlog:
@@ -141,9 +141,9 @@ class Backlog:
         return None
 
     def put_back(self, task: Task) -> bool:
-        """Let a taken task wait again in its old place; False: it is done with."""
+        """Let a taken task wait again in its old place; False: its tombstone was read."""
         taken = self._taken.get(task.key)
-        if taken is None or taken.is_finished:
+        if taken is None:
             return False
         del self._taken[task.key]
         level = self._level(task.level)
@@ -154,12 +154,6 @@ class Backlog:
             self._stored_taken -= 1
             heapq.heappush(level.window, (taken.offset, task))
         return True
-
-    def finish(self, task: Task) -> None:
-        """A taken task is done with; its tombstone will be read."""
-        taken = self._taken.get(task.key)
-        if taken is not None:
-            taken.is_finished = True
 
     def shrink(self) -> None:
         """Forget the window; it is read again when it is needed."""

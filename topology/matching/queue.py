@@ -2,8 +2,8 @@
 
 Polls and tasks are both first come, first served; a lower priority number comes first. While a
 poll waits no task does, but for a task that history could not be asked about. Whoever is matched
-leaves the queue: the shell asks history, and then the task is finished or put back, and the poll
-is answered or waits on.
+leaves the queue: the shell asks history, and then the task gets its tombstone or is put back, and
+the poll is answered or waits on.
 """
 
 from collections import OrderedDict
@@ -90,7 +90,6 @@ class TaskQueue:
             if task is None:
                 return Offered(matches, expired, is_more=False)
             if task.is_expired(now):
-                self.backlog.finish(task)
                 expired.append(task)
             else:
                 matches.append(Match(task, self._polls.popitem(last=False)[1]))

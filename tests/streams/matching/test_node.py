@@ -132,7 +132,8 @@ def test_c4_nothing_is_offered_to_a_poll_whose_time_is_up() -> None:
     run(main())
 
 
-def test_m2_a_cancelled_poll_is_not_asked_for() -> None:
+@pytest.mark.parametrize("turns_count", [0, 5])
+def test_m2_a_cancelled_poll_is_not_asked_for(turns_count: int) -> None:
     """A poll that is gone before history is asked leaves its place to the next one."""
 
     async def main() -> None:
@@ -140,6 +141,7 @@ def test_m2_a_cancelled_poll_is_not_asked_for() -> None:
         gone, there = life.poll("p1"), life.poll("p2")
         await turns()
         gone.cancel()
+        await turns(turns_count)
         await life.offer(offer_of(1))
         assert await there == answer_to(offer_of(1))
         assert life.outside.history.started == {("run-1", 2, 1, 0): "p2"}

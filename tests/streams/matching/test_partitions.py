@@ -18,6 +18,7 @@ from tests.streams.matching.world import (
     answer_to,
     offer_of,
     run,
+    task_id,
     turns,
 )
 from topology.matching.tasks import offered, value_of
@@ -213,6 +214,43 @@ def test_m1_an_unknown_outcome_of_a_stored_task_is_asked_again_for_the_same_poll
         life.late_faults = [OUTCOME_UNKNOWN] * 3
         assert await drained(life) == [answer_to(offer_of(1))]
         assert len(life.outside.history.starts) == 1
+
+    run(main())
+
+
+def test_m1_an_unknown_outcome_gives_the_task_to_no_other_poll() -> None:
+    """It may be started for the first one; the second one gets the next task."""
+
+    async def main() -> None:
+        life = await Life(Outside(), ONE).start()
+        for number in range(2):
+            await life.offer(offer_of(number))
+        await turns()
+        life.late_faults = [OUTCOME_UNKNOWN]
+        first, second = life.poll("p1"), life.poll("p2")
+        assert {await first, await second} == {answer_to(offer_of(0)), answer_to(offer_of(1))}
+        assert life.outside.history.started[task_id(offer_of(0))] == "p1"
+
+    run(main())
+
+
+def test_nothing_is_offered_before_all_is_folded() -> None:
+    """A tombstone may stand behind the task."""
+
+    async def main() -> None:
+        outside = Outside()
+        await backlog_of(outside, 2)
+        outside.rows.clear()
+        life = Life(outside, ONE)
+        life.is_reading = False
+        await life.start()
+        poll = life.poll("p1")
+        life.node.submit(CommandBatch("tasks", 0, 0, outside.log.records[0][:1]))
+        await turns()
+        assert outside.history.asked == 0
+        life.is_reading = True
+        life.seek("tasks", 0, 1)
+        assert await poll == answer_to(offer_of(0)) + b"8\x01"
 
     run(main())
 

@@ -127,7 +127,6 @@ class Desk:
         match = self.matches.pop(at)
         number = number_of(match.task)
         holder = self.started.setdefault(number, match.poll.poll_id)
-        self.queue.backlog.finish(match.task)
         self.log.append((match.task.key, None))
         if holder != match.poll.poll_id:
             self.queue.wait_on(match.poll)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.topology.matching.desk import NAMESPACE, Desk, number_of, task
 from topology.matching import backlog
 from topology.matching.queue import IDLE
-from topology.matching.tasks import Poll
+from topology.matching.tasks import Poll, value_of
 
 STEPS = st.lists(
     st.tuples(
@@ -71,6 +71,7 @@ def test_m1_every_task_is_started_and_none_twice(steps: list[tuple[str, int]]) -
     for step, number in steps:
         take_step(desk, step, number, priority=number % 6)
         assert desk.queue.backlog.count >= 0
+        assert len({one.task.key for one in desk.matches}) == len(desk.matches)
     desk.drain()
     assert sorted(verdicts) == list(range(len(desk.offered)))
     assert [key for key in desk.rows.rows if key[:1] in b"tkq"] == []
@@ -192,6 +193,40 @@ def test_too_many_taken_tasks_stop_a_queue_until_tombstones_are_read(
     assert desk.matches == []
     desk.fold()
     assert [number_of(one.task) for one in desk.matches] == [2, 3]
+
+
+def test_an_offer_does_not_overtake_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A poll and a task may both wait: too many are taken. The next offer waits behind."""
+    monkeypatch.setattr(backlog, "TAKEN_LIMIT", 1)
+    desk = Desk()
+    desk.offer(task(0))
+    desk.offer(task(1))
+    desk.poll()
+    desk.poll()
+    desk.offer(task(2))
+    order = []
+    while desk.matches:
+        order.append(desk.start())
+        desk.fold()
+    assert order == [0, 1]
+    assert desk.queue.backlog.count == 1
+
+
+def test_a_task_is_not_taken_twice_when_it_is_read_back_behind_another() -> None:
+    """What a former life appended comes first; the taken one behind it is not read again."""
+    desk = Desk()
+    desk.poll()
+    desk.queue.leave("p1")
+    first = task(0)
+    desk.offered.append(first)
+    desk.log.append((first.key, value_of(first)))
+    desk.offer(task(1))
+    desk.poll()
+    desk.fold()
+    for _ in range(2):
+        desk.poll()
+    assert [number_of(one.task) for one in desk.matches] == [1, 0]
+    assert desk.queue.backlog.count == 0
 
 
 def test_a_tombstone_of_another_owner_removes_what_is_in_the_window() -> None:
