@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 
 import msgspec
 import structlog
+from aiokafka.errors import KafkaError
 from faust.types import TP
 from mode import CrashingSupervisor
 
@@ -151,13 +152,19 @@ class GroupApp:
             timeout=START_TIMEOUT_S,
             return_when=asyncio.FIRST_COMPLETED,
         )
-        if self._crash.done():
-            starting.cancel()
-            raise self._crash.result()
         if not starting.done():
             starting.cancel()
-            raise Unavailable(f"expected to join group {self.faust.conf.id!r}, found no answer")
-        await starting
+        try:
+            if self._crash.done():
+                raise self._crash.result()
+            await starting
+        except (asyncio.CancelledError, KafkaError) as error:
+            if isinstance(error, asyncio.CancelledError) and not starting.cancelled():
+                raise  # it is we who are cancelled
+            found = str(error) or "no answer"
+            raise Unavailable(
+                f"expected to join group {self.faust.conf.id!r}, found: {found}"
+            ) from error
         if self._watchdog is not None:
             self._watching = asyncio.ensure_future(self._watchdog.run(self._crashed))
 
