@@ -12,10 +12,12 @@ import logging
 import os
 import resource
 import signal
+import sqlite3
 import sys
 from pathlib import Path
 
 from infra.broker.broker import HOST, Broker
+from infra.broker.errors import KafkaError
 from infra.broker.files import Files
 from infra.broker.server import Connection
 from infra.broker.settings import Settings
@@ -33,11 +35,14 @@ def parsed(arguments: list[str]) -> Settings:
     parser = argparse.ArgumentParser(prog="infra.broker", description="A single-node Kafka broker")
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--log-level", default="warning", choices=("debug", "info", "warning"))
+    parser.add_argument(
+        "--log-level", default="warning", choices=("debug", "info", "warning", "error")
+    )
     parser.add_argument("--durability", default="os", choices=("os", "fsync"))
     parser.add_argument("--num-partitions", type=int, default=1)
     parser.add_argument("--segment-bytes", type=int, default=16 << 20)
     parser.add_argument("--max-message-bytes", type=int, default=1_048_588)
+    parser.add_argument("--retention-ms", type=int, default=7 * 86_400_000)
     parser.add_argument("--upkeep-interval-ms", type=int, default=15_000)
     parser.add_argument("--no-auto-create-topics", action="store_true")
     parser.add_argument("--detached", action="store_true", help="outlive the parent process")
@@ -69,6 +74,18 @@ def opened_store(settings: Settings) -> Store:
         raise StartError(
             f"The data folder {settings.data_dir} was written by a newer version: {error}."
         ) from error
+    except (KafkaError, sqlite3.Error) as error:
+        raise StartError(f"Cannot use the metadata file {path}: {error}.") from error
+
+
+def started(settings: Settings) -> Broker:
+    """Open everything that is on disk."""
+    broker = Broker(settings, opened_store(settings), Files())
+    try:
+        broker.start()
+    except OSError as error:
+        raise StartError(f"Cannot open the logs in {settings.data_dir}: {error}.") from error
+    return broker
 
 
 async def listen(broker: Broker, connections: set[Connection]) -> asyncio.Server:
@@ -110,8 +127,7 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    broker = Broker(settings, opened_store(settings), Files())
-    broker.start()
+    broker = started(settings)
     connections: set[Connection] = set()
     server = await listen(broker, connections)
     sys.stdout.write(f'{{"address": "{HOST}:{broker.port}"}}\n')

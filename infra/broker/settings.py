@@ -24,6 +24,8 @@ class Settings:
     """Size at which a segment is closed, where the topic has no segment.bytes."""
     max_message_bytes: int = 1_048_588
     """Largest batch, where the topic has no max.message.bytes."""
+    retention_ms: int = 7 * 86_400_000
+    """How long records are kept where the topic has no retention.ms, as in Kafka; -1: for ever."""
     max_request_bytes: int = 100 << 20
     """Largest request; a longer one closes its connection."""
     tail_cache_bytes: int = 16 << 20
@@ -56,6 +58,7 @@ class Settings:
         return {
             "segment.bytes": str(self.segment_bytes),
             "max.message.bytes": str(self.max_message_bytes),
+            "retention.ms": str(self.retention_ms),
         }
 
     def broker_configs(self) -> dict[str, str]:
@@ -75,7 +78,7 @@ class Settings:
             "log.flush.interval.ms": str(self.flush_interval_ms),
             "log.message.timestamp.type": "CreateTime",
             "log.retention.bytes": "-1",
-            "log.retention.ms": "604800000",
+            "log.retention.ms": str(self.retention_ms),
             "log.segment.bytes": str(self.segment_bytes),
             "message.max.bytes": str(self.max_message_bytes),
             "min.insync.replicas": "1",

@@ -8,6 +8,7 @@ writes the markers that are missing. A producer that is silent for its timeout, 
 for by another, is fenced by a higher epoch and its transaction aborted.
 """
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,7 +89,8 @@ class Transactions:
         """Restore all, and finish what was decided."""
         for transactional_id, snapshot in self._store.transactions():
             self._keep(Transaction.restored(transactional_id, snapshot))
-        self.tick(now_ms)
+        with contextlib.suppress(KafkaError):  # a full disk; the next tick tries again
+            self.tick(now_ms)
 
     def _keep(self, transaction: Transaction) -> None:
         self._by_id[transaction.id] = transaction

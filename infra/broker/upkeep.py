@@ -6,7 +6,6 @@ is on the path of a request except `flushed`, on which durability `fsync` waits.
 
 import asyncio
 import logging
-import shutil
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -169,10 +168,7 @@ class Upkeep:
 
     async def remove_topic(self, topic: Topic) -> None:
         """Delete the folder of a topic that is forgotten already."""
-        folder = self._topics.folder_of(topic)
-        for log in topic.logs:
-            log.close()
-        await self.in_thread(partial(shutil.rmtree, folder, ignore_errors=True))
+        await self.in_thread(partial(self._topics.remove_files, topic))
 
     async def stop(self) -> None:
         """End the periodic work; flush and checkpoint everything."""
