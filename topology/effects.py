@@ -41,7 +41,31 @@ class LetterDead(msgspec.Struct, frozen=True, tag="dead_letter"):
     record: dict[str, object]
 
 
-Effect = OfferTask | ProjectNamespace | LetterDead
+class Quote(msgspec.Struct, frozen=True):
+    """A history event by where it stands: payloads are not copied into effects (L14)."""
+
+    run_id: str
+    batch_id: int
+    event_id: int
+
+
+class Forward(msgspec.Struct, frozen=True, tag="forward"):
+    """Ask another workflow id for something, in order and exactly once (L16).
+
+    `receiver` and `counter` are the engine's; `request` is the MessagePack of a struct of
+    `topology/forwards.py`, and `quote` names the event that travels with it.
+    """
+
+    namespace: str
+    workflow_id: str
+    method: str
+    request: bytes
+    quote: Quote | None = None
+    receiver: int = -1
+    counter: int = 0
+
+
+Effect = OfferTask | ProjectNamespace | LetterDead | Forward
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Effect)

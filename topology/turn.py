@@ -29,6 +29,7 @@ from topology.decision import (
 )
 from topology.effects import Effect
 from topology.workflow.facts import EventBuffered, Private, RunOpened
+from topology.workflow.keys import batch_key
 from topology.workflow.state import Current, Execution, Run
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -102,6 +103,11 @@ class Turn:
         """The row of the run in focus."""
         return self.runs[self._focus].execution
 
+    @property
+    def batch_id(self) -> int:
+        """First event id of the newest batch of this turn in the run in focus; 0: none."""
+        return self._batches.get(self._focus, 0)
+
     def focus(self, run_id: str) -> Run | None:
         """Turn to a run of this workflow id; None where there is none."""
         run = self.runs.get(run_id) or self._load(run_id)
@@ -118,6 +124,15 @@ class Turn:
         return str(uuid.UUID(bytes=digest, version=4))
 
     # -- what happens
+
+    def event_at(self, batch_id: int, event_id: int) -> history.HistoryEvent:
+        """Return an event of the run in focus from its batch."""
+        batch = self.rows.get(batch_key(self._focus, batch_id))
+        assert batch is not None, f"expected batch {batch_id} of run {self._focus}"
+        for event in history.History.FromString(batch).events:
+            if event.event_id == event_id:
+                return event
+        raise AssertionError(f"expected event {event_id} in batch {batch_id}, found none")
 
     def open(self, opened: RunOpened) -> None:
         """Begin a run and turn to it."""

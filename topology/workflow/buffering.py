@@ -1,8 +1,10 @@
 """The buffer: events that come while a workflow task is out get their ids when it is back.
 
 EventBuffered applies an event to the state at once (its activity is closed, its timer has fired);
-the flush only numbers it. Ends of activities go last (temporal-core 2.5).
+the flush only numbers it. Ends of activities and children go last (temporal-core 2.5).
 """
+
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -12,11 +14,18 @@ from topology.turn import Turn
 from topology.workflow.facts import BufferedDropped, BufferFlushed, EventBuffered
 from topology.workflow.state import Attached, Run
 
-_LAST = {
+_LAST: dict[int, str] = {
     on.ACTIVITY_TASK_COMPLETED: "activity_task_completed_event_attributes",
     on.ACTIVITY_TASK_FAILED: "activity_task_failed_event_attributes",
     on.ACTIVITY_TASK_TIMED_OUT: "activity_task_timed_out_event_attributes",
     on.ACTIVITY_TASK_CANCELED: "activity_task_canceled_event_attributes",
+    on.CHILD_WORKFLOW_EXECUTION_COMPLETED: "child_workflow_execution_completed_event_attributes",
+    on.CHILD_WORKFLOW_EXECUTION_FAILED: "child_workflow_execution_failed_event_attributes",
+    on.CHILD_WORKFLOW_EXECUTION_CANCELED: "child_workflow_execution_canceled_event_attributes",
+    on.CHILD_WORKFLOW_EXECUTION_TERMINATED: (
+        "child_workflow_execution_terminated_event_attributes"
+    ),
+    on.CHILD_WORKFLOW_EXECUTION_TIMED_OUT: "child_workflow_execution_timed_out_event_attributes",
 }
 """The types that go last, and where their started event id stands."""
 
@@ -32,12 +41,21 @@ def flush(turn: Turn) -> bool:
     for event in sorted(events, key=lambda each: each.event_type in _LAST):
         if field := _LAST.get(event.event_type):
             ended = getattr(event, field)
-            ended.started_event_id = started.get(ended.scheduled_event_id, ended.started_event_id)
+            ended.started_event_id = started.get(_begun_by(ended), ended.started_event_id)
         event_id = turn.record_numbered(event)
         if event.event_type == on.ACTIVITY_TASK_STARTED:
-            scheduled = event.activity_task_started_event_attributes.scheduled_event_id
-            started[scheduled] = event_id
+            started[_begun_by(event.activity_task_started_event_attributes)] = event_id
+        elif event.event_type == on.CHILD_WORKFLOW_EXECUTION_STARTED:
+            started[_begun_by(event.child_workflow_execution_started_event_attributes)] = event_id
     return True
+
+
+def _begun_by(attributes: Any) -> int:
+    """Return the id of the event that asked for an activity or a child."""
+    field = "scheduled_event_id"
+    if field not in attributes.DESCRIPTOR.fields_by_name:
+        field = "initiated_event_id"
+    return int(getattr(attributes, field))
 
 
 def drop_fired(turn: Turn, timer_id: str) -> int:

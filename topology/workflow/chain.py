@@ -8,7 +8,7 @@ from schemas import event_types as on
 from schemas.instants import SECOND, duration_of, span_of
 from schemas.temporal import command, enums, failure, history
 from topology.turn import Turn
-from topology.workflow import failures, keys, limits, retry, workflow_task
+from topology.workflow import closing, failures, keys, limits, retry, workflow_task
 from topology.workflow.bad_command import BadCommand
 from topology.workflow.facts import RunOpened
 from topology.workflow.retry import Chain, Verdict
@@ -50,7 +50,7 @@ def continue_as_new(turn: Turn, each: command.Command, completed_id: int) -> Non
         event.user_metadata.CopyFrom(each.user_metadata)
     asked = span_of(wanted.backoff_start_interval)
     backoff = max(asked, CONTINUE_INTERVAL_MIN - (turn.now - row.started_at), 0)
-    turn.record(event)
+    closing.close(turn, event, has_next=True)
     _begin(turn, _continued(turn, started, wanted, event), run_id=run_id, backoff=backoff)
 
 
@@ -88,7 +88,7 @@ def time_out(turn: Turn) -> None:
     given = event.workflow_execution_timed_out_event_attributes
     given.retry_state = verdict.state  # type: ignore[assignment]  # enums travel as ints
     given.new_execution_run_id = run_id
-    turn.record(event)
+    closing.close(turn, event, has_next=bool(run_id))
     if run_id:
         begin_retry(turn, failed, run_id=run_id, backoff=verdict.delay)
 
@@ -118,6 +118,9 @@ _CARRIED_BY_COMMAND = (
     "failure",
     "last_completion_result",
 )
+
+
+_OF_THE_CHAIN = ("priority", "parent_workflow_execution", "root_workflow_execution")
 
 
 def _timeouts(
@@ -164,9 +167,13 @@ def _continued(
     if span_of(closed.workflow_run_timeout) or not row.run_timeout:
         given.workflow_run_timeout.CopyFrom(closed.workflow_run_timeout)
     given.workflow_task_timeout.CopyFrom(closed.workflow_task_timeout)
-    if started.HasField("priority"):
-        given.priority.CopyFrom(started.priority)
     given.completion_callbacks.extend(started.completion_callbacks)
+    for field in _OF_THE_CHAIN:
+        if started.HasField(field):  # type: ignore[arg-type]  # a name of the tuple
+            getattr(given, field).CopyFrom(getattr(started, field))
+    given.parent_workflow_namespace = started.parent_workflow_namespace
+    given.parent_workflow_namespace_id = started.parent_workflow_namespace_id
+    given.parent_initiated_event_id = started.parent_initiated_event_id
     return given
 
 

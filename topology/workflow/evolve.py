@@ -17,7 +17,9 @@ from topology.workflow import (
     activity_folds,
     buffering,
     cancellation,
+    child_workflow,
     execution,
+    external_workflow,
     facts,
     signal,
     timer,
@@ -56,6 +58,22 @@ EVENTS: Mapping[int, EventFold] = {
     on.ACTIVITY_TASK_CANCELED: activity_folds.on_closed,
     on.ACTIVITY_TASK_CANCEL_REQUESTED: activity_folds.on_cancel_requested,
     on.MARKER_RECORDED: execution.on_marker_recorded,
+    on.START_CHILD_WORKFLOW_EXECUTION_INITIATED: child_workflow.on_initiated,
+    on.START_CHILD_WORKFLOW_EXECUTION_FAILED: child_workflow.on_ended,
+    on.CHILD_WORKFLOW_EXECUTION_STARTED: child_workflow.on_started,
+    on.CHILD_WORKFLOW_EXECUTION_COMPLETED: child_workflow.on_ended,
+    on.CHILD_WORKFLOW_EXECUTION_FAILED: child_workflow.on_ended,
+    on.CHILD_WORKFLOW_EXECUTION_CANCELED: child_workflow.on_ended,
+    on.CHILD_WORKFLOW_EXECUTION_TIMED_OUT: child_workflow.on_ended,
+    on.CHILD_WORKFLOW_EXECUTION_TERMINATED: child_workflow.on_ended,
+    on.SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED: external_workflow.on_signal_initiated,
+    on.SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED: external_workflow.on_answered,
+    on.EXTERNAL_WORKFLOW_EXECUTION_SIGNALED: external_workflow.on_answered,
+    on.REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED: (
+        external_workflow.on_cancel_initiated
+    ),
+    on.REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED: external_workflow.on_answered,
+    on.EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED: external_workflow.on_answered,
     on.TIMER_STARTED: timer.on_started,
     on.TIMER_FIRED: timer.on_closed,
     on.TIMER_CANCELED: timer.on_closed,
@@ -91,6 +109,17 @@ BUFFERED = frozenset(
         on.ACTIVITY_TASK_TIMED_OUT,
         on.ACTIVITY_TASK_CANCELED,
         on.TIMER_FIRED,
+        on.START_CHILD_WORKFLOW_EXECUTION_FAILED,
+        on.CHILD_WORKFLOW_EXECUTION_STARTED,
+        on.CHILD_WORKFLOW_EXECUTION_COMPLETED,
+        on.CHILD_WORKFLOW_EXECUTION_FAILED,
+        on.CHILD_WORKFLOW_EXECUTION_CANCELED,
+        on.CHILD_WORKFLOW_EXECUTION_TIMED_OUT,
+        on.CHILD_WORKFLOW_EXECUTION_TERMINATED,
+        on.SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED,
+        on.EXTERNAL_WORKFLOW_EXECUTION_SIGNALED,
+        on.REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED,
+        on.EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED,
     }
 )
 """Events of these types get no id while a workflow task is out (temporal-core 2.5)."""
@@ -105,6 +134,8 @@ def on_event(run: Run, event: history.HistoryEvent, *, size: int, batch_id: int)
     """Fold a numbered public event of `size` bytes in the batch that begins at `batch_id`."""
     if run.execution.flushing_count and event.event_type in BUFFERED:
         run = buffering.on_numbered(run, event)
+        if event.event_type == on.CHILD_WORKFLOW_EXECUTION_STARTED:
+            run = child_workflow.on_started_numbered(run, event)
     else:
         run = EVENTS[event.event_type](run, event, batch_id)
     row = run.execution

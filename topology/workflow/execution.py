@@ -12,7 +12,7 @@ from schemas.errors import NotFound
 from schemas.instants import duration_of, instant_of, span_of
 from schemas.temporal import common, enums, history, service
 from topology.turn import Turn
-from topology.workflow import limits, workflow_task
+from topology.workflow import closing, limits, workflow_task
 from topology.workflow.facts import BackoffEnded, DueQuarantined, RunOpened
 from topology.workflow.retry import with_defaults
 from topology.workflow.state import Attached, Execution, Run
@@ -146,7 +146,7 @@ def terminate_run(
     if details is not None:
         given.details.CopyFrom(details)
     given.identity = identity
-    turn.record(event)
+    closing.close(turn, event, has_next=False)
 
 
 def attach_request(turn: Turn, request: service.StartWorkflowExecutionRequest) -> None:
@@ -209,6 +209,12 @@ def on_started(run: Run, event: history.HistoryEvent, _batch_id: int) -> Run:
         execution_expires_at=expires_at,
         run_expires_at=min(filter(None, (run_expires_at, expires_at)), default=0),
         backoff_until=at + backoff if backoff else 0,
+        parent_namespace=given.parent_workflow_namespace,
+        parent_workflow_id=given.parent_workflow_execution.workflow_id,
+        parent_run_id=given.parent_workflow_execution.run_id,
+        parent_initiated_event_id=given.parent_initiated_event_id,
+        root_workflow_id=given.root_workflow_execution.workflow_id,
+        root_run_id=given.root_workflow_execution.run_id,
     )
     return replace(run, execution=row)
 

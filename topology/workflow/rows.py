@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from schemas.rows import pack, unpacker
@@ -10,17 +11,20 @@ from topology.decision import Fact, HistoryFact, Rows
 from topology.workflow import activity_deadlines, due, timer
 from topology.workflow.histories import begins_batch, history_bytes
 from topology.workflow.keys import batch_key, due_key, execution_key, run_prefix
-from topology.workflow.state import Activity, Current, Execution, Run, Timer
+from topology.workflow.state import Activity, Child, Current, Execution, External, Run, Timer
 
 Written = dict[bytes, bytes | None]
 
 K = TypeVar("K")
 V = TypeVar("V")
+E = TypeVar("E", bound=msgspec.Struct)
 
 unpack_current = unpacker(Current)
 _unpack_execution = unpacker(Execution)
 _unpack_activity = unpacker(Activity)
 _unpack_timer = unpacker(Timer)
+_unpack_child = unpacker(Child)
+_unpack_external = unpacker(External)
 
 
 def load(rows: Rows, run_id: str) -> Run | None:
@@ -29,6 +33,8 @@ def load(rows: Rows, run_id: str) -> Run | None:
     execution = None
     activities: dict[int, Activity] = {}
     timers: dict[str, Timer] = {}
+    children: dict[int, Child] = {}
+    externals: dict[int, External] = {}
     buffered: list[bytes] = []
     at = len(prefix)
     for key, value in rows.scan(prefix):
@@ -38,6 +44,12 @@ def load(rows: Rows, run_id: str) -> Run | None:
         elif kind == b"a":
             found = _unpack_activity(value)
             activities[found.scheduled_event_id] = found
+        elif kind == b"k":
+            child = _unpack_child(value)
+            children[child.initiated_event_id] = child
+        elif kind == b"e":
+            external = _unpack_external(value)
+            externals[external.initiated_event_id] = external
         elif kind == b"t":
             pending = _unpack_timer(value)
             timers[pending.timer_id] = pending
@@ -45,7 +57,7 @@ def load(rows: Rows, run_id: str) -> Run | None:
             buffered.append(value)
     if execution is None:
         return None
-    return Run(execution, activities, timers, tuple(buffered))
+    return Run(execution, activities, timers, children, externals, tuple(buffered))
 
 
 def changed_rows(before: Run | None, after: Run, recorded: Iterable[Fact]) -> Written:
@@ -80,18 +92,27 @@ def without_fresh(run: Run) -> Run:
 def _write_entities(written: Written, before: Run | None, after: Run) -> None:
     run = run_prefix(after.execution.run_id)
     old = before or _NOTHING
-    if old.activities is not after.activities:
-        for event_id, (_, new) in _changes(old.activities, after.activities).items():
-            written[run + b"a" + event_id.to_bytes(8)] = pack(new) if new else None
+    _write_numbered(written, run + b"a", old.activities, after.activities)
     if old.timers is not after.timers:
         for timer_id, (_, pending) in _changes(old.timers, after.timers).items():
             written[run + b"t" + timer_id.encode()] = pack(pending) if pending else None
+    _write_numbered(written, run + b"k", old.children, after.children)
+    _write_numbered(written, run + b"e", old.externals, after.externals)
     if old.buffered is not after.buffered:
         for index, event in enumerate(after.buffered):
             if index >= len(old.buffered) or old.buffered[index] is not event:
                 written[run + b"b" + index.to_bytes(4)] = event
         for index in range(len(after.buffered), len(old.buffered)):
             written[run + b"b" + index.to_bytes(4)] = None
+
+
+def _write_numbered(
+    written: Written, prefix: bytes, old: Mapping[int, E], new: Mapping[int, E]
+) -> None:
+    """Write the rows of entities that are named by an event id."""
+    if old is not new:
+        for event_id, (_, now) in _changes(old, new).items():
+            written[prefix + event_id.to_bytes(8)] = pack(now) if now else None
 
 
 def _write_due(written: Written, before: Run | None, after: Run) -> None:

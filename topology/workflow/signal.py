@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from schemas import event_types as on
 from schemas.errors import InvalidArgument, ResourceExhausted
-from schemas.temporal import enums, history, service
+from schemas.temporal import common, enums, history, service
 from topology.turn import Turn
 from topology.workflow import execution, keys, limits, workflow_task
 from topology.workflow.facts import RequestTaken
@@ -28,7 +28,9 @@ def send(turn: Turn, request: service.SignalWorkflowExecutionRequest) -> None:
     turn.reply("done", service.SignalWorkflowExecutionResponse().SerializeToString())
 
 
-def receive(turn: Turn, request: SignalRequest) -> None:
+def receive(
+    turn: Turn, request: SignalRequest, *, sender: common.WorkflowExecution | None = None
+) -> None:
     """Record a signal for the run in focus, unless its request id was there before."""
     row = turn.execution
     if is_taken(turn, request.request_id):
@@ -56,6 +58,8 @@ def receive(turn: Turn, request: SignalRequest) -> None:
     if request.HasField("header"):
         given.header.CopyFrom(request.header)
     given.identity = request.identity
+    if sender is not None:
+        given.external_workflow_execution.CopyFrom(sender)
     event.links.extend(request.links)
     turn.record(event)
     workflow_task.schedule_if_idle(turn)

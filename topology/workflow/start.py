@@ -100,12 +100,7 @@ def _start_over(
         if is_attached:
             execution.attach_request(turn, request)
         return _reply_joined(turn, request, is_attached=is_attached)
-    raise WorkflowAlreadyStarted(
-        "Workflow execution is already running. "
-        f"WorkflowId: {turn.ask.workflow_id}, RunId: {current.run_id}.",
-        start_request_id=current.request_id,
-        run_id=current.run_id,
-    )
+    raise _already_running(current, turn.ask.workflow_id)
 
 
 def _conflict_of(
@@ -115,6 +110,22 @@ def _conflict_of(
     if request.workflow_id_reuse_policy == _Reuse.WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING:
         return _Conflict.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
     return request.workflow_id_conflict_policy
+
+
+def check_free(current: Current, workflow_id: str, reuse_policy: int) -> None:
+    """Refuse a new run of an id that is running, or whose reuse policy forbids it."""
+    if current.status == RUNNING:
+        raise _already_running(current, workflow_id)
+    _check_reuse(current, workflow_id, reuse_policy)
+
+
+def _already_running(current: Current, workflow_id: str) -> WorkflowAlreadyStarted:
+    return WorkflowAlreadyStarted(
+        "Workflow execution is already running. "
+        f"WorkflowId: {workflow_id}, RunId: {current.run_id}.",
+        start_request_id=current.request_id,
+        run_id=current.run_id,
+    )
 
 
 def _check_reuse(current: Current, workflow_id: str, policy: int) -> None:

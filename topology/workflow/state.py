@@ -73,6 +73,12 @@ class Execution(msgspec.Struct, frozen=True, array_like=True):
     execution_expires_at: int = 0
     run_expires_at: int = 0
     backoff_until: int = 0  # the first workflow task waits; 0: not (any more)
+    parent_namespace: str = ""  # of a child
+    parent_workflow_id: str = ""
+    parent_run_id: str = ""
+    parent_initiated_event_id: int = 0
+    root_workflow_id: str = ""  # of a child, and of its children
+    root_run_id: str = ""
     # how far it is
     status: int = 1  # temporal.api.enums.v1.WorkflowExecutionStatus
     closed_at: int = 0
@@ -139,12 +145,38 @@ class Timer(msgspec.Struct, frozen=True, array_like=True):
     fires_at: int
 
 
+class Child(msgspec.Struct, frozen=True, array_like=True):
+    """A pending child workflow, as its parent knows it."""
+
+    initiated_event_id: int
+    initiated_batch_id: int
+    workflow_id: str
+    workflow_type: str
+    policy: int  # temporal.api.enums.v1.ParentClosePolicy
+    control: str = ""
+    run_id: str = ""  # once started
+    started_event_id: int = 0
+
+
+class External(msgspec.Struct, frozen=True, array_like=True):
+    """A signal or cancel request on its way to another workflow."""
+
+    initiated_event_id: int
+    initiated_batch_id: int
+    kind: Literal["signal", "cancel"]
+    workflow_id: str
+    run_id: str
+    control: str = ""
+
+
 class Run(msgspec.Struct, frozen=True):
     """All that is known of one run."""
 
     execution: Execution
     activities: dict[int, Activity] = {}  # by scheduled event id
     timers: dict[str, Timer] = {}  # by timer id
+    children: dict[int, Child] = {}  # by initiated event id
+    externals: dict[int, External] = {}  # by initiated event id
     buffered: tuple[bytes, ...] = ()  # serialized events without an id
     fresh_rows: tuple[tuple[bytes, bytes], ...] = ()  # further rows to write, keys whole
 

@@ -13,7 +13,7 @@ from schemas.temporal import common, enums, history, service, workflow
 from topology.decision import Rows
 from topology.own_work import ReadHistory
 from topology.tokens import PageToken, pack, unpack_page
-from topology.workflow import activity_views, histories, keys
+from topology.workflow import activity_views, child_workflow, histories, keys
 from topology.workflow import rows as run_rows
 from topology.workflow.execution import RUNNING
 from topology.workflow.state import Run
@@ -60,6 +60,8 @@ def describe(
     _describe_extended(run, response.workflow_extended_info)
     for each in run.activities.values():
         response.pending_activities.append(activity_views.pending_view(each))
+    for child in run.children.values():
+        response.pending_children.append(child_workflow.pending_view(child))
     task = run.execution.task
     if task is not None and run.execution.status == RUNNING:
         pending = response.pending_workflow_task
@@ -115,8 +117,11 @@ def _describe_info(
     info.history_size_bytes = row.history_bytes
     info.task_queue = row.queue
     info.first_run_id = row.first_run_id
-    info.root_execution.workflow_id = row.workflow_id
-    info.root_execution.run_id = row.run_id
+    info.root_execution.workflow_id = row.root_workflow_id or row.workflow_id
+    info.root_execution.run_id = row.root_run_id or row.run_id
+    if row.parent_run_id:
+        info.parent_namespace_id = given.parent_workflow_namespace_id
+        info.parent_execution.CopyFrom(given.parent_workflow_execution)
     if given.HasField("memo"):
         info.memo.CopyFrom(given.memo)
     if given.HasField("search_attributes"):

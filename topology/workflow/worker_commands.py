@@ -16,6 +16,7 @@ from topology.workflow import (
     activity_schedule,
     buffering,
     chain,
+    closing,
     execution,
     histories,
     retry,
@@ -163,7 +164,7 @@ def _complete_execution(turn: Turn, each: command.Command, completed_id: int) ->
     given.workflow_task_completed_event_id = completed_id
     if wanted.HasField("result"):
         given.result.CopyFrom(wanted.result)
-    turn.record(event)
+    closing.close(turn, event, has_next=False)
 
 
 def _fail_execution(turn: Turn, each: command.Command, completed_id: int) -> None:
@@ -180,10 +181,10 @@ def _fail_execution(turn: Turn, each: command.Command, completed_id: int) -> Non
     verdict = chain.after_failure(turn, wanted.failure)
     given.retry_state = verdict.state  # type: ignore[assignment]  # enums travel as ints
     if verdict.state != retry.IN_PROGRESS:
-        turn.record(event)
+        closing.close(turn, event, has_next=False)
         return
     given.new_execution_run_id = run_id = turn.new_id()
-    turn.record(event)
+    closing.close(turn, event, has_next=True)
     chain.begin_retry(turn, wanted.failure, run_id=run_id, backoff=verdict.delay)
 
 
@@ -194,7 +195,7 @@ def _cancel_execution(turn: Turn, each: command.Command, completed_id: int) -> N
     given.workflow_task_completed_event_id = completed_id
     if wanted.HasField("details"):
         given.details.CopyFrom(wanted.details)
-    turn.record(event)
+    closing.close(turn, event, has_next=False)
 
 
 # -- the other commands
