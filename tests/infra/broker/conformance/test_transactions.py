@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import pytest
+from aiokafka.protocol.coordination import FindCoordinatorRequest_v1
 from aiokafka.protocol.transaction import (
     AddPartitionsToTxnRequest_v0,
     EndTxnRequest_v0,
@@ -40,8 +41,14 @@ LATEST = -1
 @pytest.fixture
 def transactional_id(wire: Wire, name: str) -> str:
     """Return a transactional id whose coordinator serves."""
-    probe = InitProducerIdRequest_v0(f"{name}-probe", 10_000)
-    eventually("a coordinator", lambda: wire.ask(probe).error_code == Errors.NONE)
+    finding = FindCoordinatorRequest_v1(name, 1)
+    probing = InitProducerIdRequest_v0(name, 10_000)
+
+    def serves() -> bool:
+        codes = (wire.ask(finding).error_code, wire.ask(probing).error_code)
+        return codes == (Errors.NONE, Errors.NONE)
+
+    eventually("a coordinator", serves)
     return name
 
 
