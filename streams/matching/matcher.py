@@ -7,7 +7,7 @@ handed back (M2).
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.errors import NotTheOwner
 from streams.log.ports import Clock
@@ -19,6 +19,15 @@ from streams.matching.waiting import Waiting, WaitingPolls
 from topology.matching.answers import with_backlog_count
 from topology.matching.queue import TaskQueue
 from topology.matching.tasks import Poll, Task, value_of
+
+
+class _Match(NamedTuple):
+    """A task and the poll it is for, with where both come from."""
+
+    served: ServedPartition
+    queue: TaskQueue
+    task: Task
+    waiting: Waiting
 
 
 class Matcher:
@@ -51,7 +60,8 @@ class Matcher:
         for task in offered.expired:
             self._log.remove(served.number, task.key)
         for match in offered.matches:
-            self.spawn(self._see_through(served, queue, match.task, self._bind(match.poll)))
+            bound = _Match(served, queue, match.task, self._bind(match.poll))
+            self.spawn(self._see_through(bound))
         if offered.is_more:
             asyncio.get_running_loop().call_soon(self.look, served, queue)
 
@@ -60,16 +70,15 @@ class Matcher:
     ) -> asyncio.Future[None]:
         """Have an offered task started for a poll, past `tasks`; resolved when performed (L18)."""
         performed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting = self._bind(poll)
-        self.spawn(self._perform(served, queue, task, waiting, performed))
+        match = _Match(served, queue, task, self._bind(poll))
+        self.spawn(self._perform(match, performed))
         return performed
 
     def repeat(
         self, served: ServedPartition, queue: TaskQueue, task: Task, waiting: Waiting
     ) -> None:
         """Ask again for a poll that was answered: the same poll id gets the same answer (M1)."""
-        self._bind(waiting.poll)
-        self.spawn(self._ask(served, queue, task, waiting))
+        self.spawn(self._ask(_Match(served, queue, task, self._bind(waiting.poll))))
 
     def hand_back(self, task: Task, poll: Poll) -> None:
         """Tell history that a started task did not reach its poll (M2)."""
@@ -98,56 +107,46 @@ class Matcher:
         if not task.cancelled() and (error := task.exception()):
             self._failed(error)
 
-    async def _perform(
-        self,
-        served: ServedPartition,
-        queue: TaskQueue,
-        task: Task,
-        waiting: Waiting,
-        performed: asyncio.Future[None],
-    ) -> None:
+    async def _perform(self, match: _Match, performed: asyncio.Future[None]) -> None:
         """See an offer through; what history could not be asked about goes to `tasks`."""
-        verdict = await self._ask(served, queue, task, waiting)
+        verdict = await self._ask(match)
         if not isinstance(verdict, bytes) and verdict is not Verdict.OBSOLETE:
-            queue.backlog.add(task)
-            await self._log.put(served.number, task.key, value_of(task))
+            match.queue.backlog.add(match.task)
+            await self._log.put(match.served.number, match.task.key, value_of(match.task))
         if not performed.done():
             performed.set_result(None)
 
-    async def _see_through(
-        self, served: ServedPartition, queue: TaskQueue, task: Task, waiting: Waiting
-    ) -> None:
-        verdict = await self._ask(served, queue, task, waiting)
+    async def _see_through(self, match: _Match) -> None:
+        """See a match with a task of the backlog through."""
+        verdict = await self._ask(match)
         if isinstance(verdict, bytes) or verdict is Verdict.OBSOLETE:
-            if not served.is_closed:  # only the owner writes tombstones
-                self._log.remove(served.number, task.key)
+            if not match.served.is_closed:  # only the owner writes tombstones
+                self._log.remove(match.served.number, match.task.key)
         elif verdict is Verdict.NOBODY:
-            self._put_back(served, queue, task)
+            self._put_back(match.served, match.queue, match.task)
         else:
             asyncio.get_running_loop().call_later(
-                self._settings.rest_delay_s, self._put_back, served, queue, task
+                self._settings.rest_delay_s, self._put_back, match.served, match.queue, match.task
             )
 
-    async def _ask(
-        self, served: ServedPartition, queue: TaskQueue, task: Task, waiting: Waiting
-    ) -> bytes | Verdict:
+    async def _ask(self, match: _Match) -> bytes | Verdict:
         """Ask history; answer the poll or let it wait on."""
-        verdict = await self._verdicts.ask(task, waiting)
-        waiting.is_matched = False
+        verdict = await self._verdicts.ask(match.task, match.waiting)
+        match.waiting.is_matched = False
         if isinstance(verdict, bytes):
-            self._deliver(queue, task, waiting, verdict)
+            self._deliver(match, verdict)
         else:
-            self._wait_on(served, queue, waiting)
+            self._wait_on(match.served, match.queue, match.waiting)
         return verdict
 
-    def _deliver(self, queue: TaskQueue, task: Task, waiting: Waiting, answer: bytes) -> None:
-        if task.offer.kind == "workflow":
-            answer = with_backlog_count(answer, queue.backlog.count)
-        if waiting.answer(answer):
-            self._polls.remember(waiting.poll.poll_id, task)
+    def _deliver(self, match: _Match, answer: bytes) -> None:
+        if match.task.offer.kind == "workflow":
+            answer = with_backlog_count(answer, match.queue.backlog.count)
+        if match.waiting.answer(answer):
+            self._polls.remember(match.waiting.poll.poll_id, match.task)
         else:
-            self.hand_back(task, waiting.poll)
-        self._polls.forget(waiting)
+            self.hand_back(match.task, match.waiting.poll)
+        self._polls.forget(match.waiting)
 
     def _wait_on(self, served: ServedPartition, queue: TaskQueue, waiting: Waiting) -> None:
         if waiting.is_gone:
