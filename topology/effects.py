@@ -27,6 +27,8 @@ class OfferTask(msgspec.Struct, frozen=True, tag="offer_task"):
     scheduled_at: int  # ns
     expires_at: int  # ns; 0: never
     priority: int = 0
+    is_sticky: bool = False  # the queue is one worker's own
+    normal_queue: str = ""  # where it goes when that worker is gone (M3)
 
 
 class ProjectNamespace(msgspec.Struct, frozen=True, tag="project_namespace"):

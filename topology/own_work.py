@@ -27,6 +27,15 @@ class StartTask(msgspec.Struct, frozen=True):
     stamp: int
 
 
+class StickyDead(msgspec.Struct, frozen=True):
+    """A sticky queue has had no poller lately (M3): method `StickyDead`; use the normal queue."""
+
+    run_id: str
+    scheduled_event_id: int
+    attempt: int
+    stamp: int
+
+
 class HandBack(msgspec.Struct, frozen=True):
     """A started task could not be handed to its poller (M2): method `HandBack`."""
 

@@ -26,6 +26,7 @@ WORKFLOW_SERVICE: Final[dict[str, Function]] = {
     "PollWorkflowTaskQueue": tasks.poll_workflow_task,
     "RespondWorkflowTaskCompleted": tasks.complete_workflow_task,
     "RespondWorkflowTaskFailed": tasks.fail_workflow_task,
+    "ResetStickyTaskQueue": workflow.reset_sticky,
     "RespondQueryTaskCompleted": tasks.answer_query,
     "PollActivityTaskQueue": tasks.poll_activity_task,
     "RespondActivityTaskCompleted": tasks.complete_activity_task,

@@ -37,7 +37,7 @@ _REASONS: Final[dict[str, tuple[str, ...]]] = {
         "RemoveSearchAttributes",
         "ListSearchAttributes",
     ),
-    "sticky task queues are not built yet": ("ResetStickyTaskQueue", "ShutdownWorker"),
+    "planned stops of workers are not built yet": ("ShutdownWorker",),
     "descriptions and settings of task queues are not built yet": (
         "DescribeTaskQueue",
         "ListTaskQueuePartitions",

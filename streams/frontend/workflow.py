@@ -132,6 +132,20 @@ async def request_cancel(services: Services, call: Call) -> bytes:
     )
 
 
+async def reset_sticky(services: Services, call: Call) -> bytes:
+    """ResetStickyTaskQueue."""
+    request = parse(service.ResetStickyTaskQueueRequest, call.request)
+    namespace = await namespace_of(services, request.namespace)
+    check_execution(request.execution)
+    return await services.gateway.ask(
+        namespace,
+        request.execution.workflow_id,
+        "ResetStickyTaskQueue",
+        call.request,
+        timeout_s=services.time_left(call),
+    )
+
+
 async def terminate(services: Services, call: Call) -> bytes:
     """TerminateWorkflowExecution; who gives no reason and no name gets Temporal's defaults."""
     request = parse(service.TerminateWorkflowExecutionRequest, call.request)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from schemas.errors import Stale
-from topology.own_work import HandBack, StartTask
+from topology.own_work import HandBack, StartTask, StickyDead
 from topology.turn import Turn
 from topology.workflow import (
     activity,
@@ -42,7 +42,12 @@ def _hand_back(turn: Turn, ask: HandBack) -> None:
         activity.hand_back(turn, ask)
 
 
-def _focus(turn: Turn, ask: StartTask | HandBack) -> None:
+def _leave_sticky(turn: Turn, ask: StickyDead) -> None:
+    _focus(turn, ask)
+    workflow_task.leave_sticky(turn, ask)
+
+
+def _focus(turn: Turn, ask: StartTask | HandBack | StickyDead) -> None:
     if turn.focus(ask.run_id) is None:
         raise Stale(f"expected run {ask.run_id}, found none")
 
@@ -53,6 +58,7 @@ COMMANDS: Mapping[str, Decide] = {
     "SignalWorkflowExecution": signal.send,
     "RequestCancelWorkflowExecution": cancellation.request_cancel,
     "TerminateWorkflowExecution": execution.terminate,
+    "ResetStickyTaskQueue": execution.reset_sticky,
     "RespondWorkflowTaskCompleted": worker_commands.complete,
     "RespondWorkflowTaskFailed": worker_commands.fail,
     "RespondActivityTaskCompleted": activity.complete,
@@ -73,6 +79,7 @@ COMMANDS: Mapping[str, Decide] = {
     "ExternalSignaled": external_workflow.on_signal_answer,
     "ExternalCancelRequested": external_workflow.on_cancel_answer,
     "StartTask": _start_task,
+    "StickyDead": _leave_sticky,
     "HandBack": _hand_back,
     "FireDue": due.fire,
     "QuarantineDue": due.quarantine,

@@ -53,7 +53,7 @@ def quarantine(turn: Turn, ask: QuarantineDue) -> None:
 
 def _fire_within(turn: Turn) -> None:
     row = turn.execution
-    if row.task is not None and row.task.is_started and row.task.times_out_at <= turn.now:
+    if row.task is not None and 0 < row.task.times_out_at <= turn.now:
         workflow_task.time_out(turn)
     needs_task = False
     if row.backoff_until and row.backoff_until <= turn.now:

@@ -86,6 +86,8 @@ PRIVATE: Mapping[type[Private], PrivateFold] = {
     facts.RequestTaken: signal.on_request_taken,
     facts.WorkflowTaskScheduled: workflow_task.on_scheduled_transient,
     facts.WorkflowTaskStarted: workflow_task.on_taken,
+    facts.StickySet: workflow_task.on_sticky_set,
+    facts.WorkflowTaskMoved: workflow_task.on_moved,
     facts.WorkflowTaskDropped: workflow_task.on_dropped,
     facts.WorkflowTaskHandedBack: workflow_task.on_handed_back,
     facts.CompletionRefused: workflow_task.on_completion_refused,

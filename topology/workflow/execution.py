@@ -135,6 +135,13 @@ def terminate(turn: Turn, request: service.TerminateWorkflowExecutionRequest) ->
     turn.reply("done", service.TerminateWorkflowExecutionResponse().SerializeToString())
 
 
+def reset_sticky(turn: Turn, request: service.ResetStickyTaskQueueRequest) -> None:
+    """Send the next workflow tasks to the run's own queue."""
+    locate_open(turn, request.execution)
+    workflow_task.forget_sticky(turn)
+    turn.reply("done", service.ResetStickyTaskQueueResponse().SerializeToString())
+
+
 def terminate_run(
     turn: Turn, *, reason: str, details: common.Payloads | None, identity: str
 ) -> None:

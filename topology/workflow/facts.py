@@ -70,6 +70,19 @@ class WorkflowTaskDropped(Private, frozen=True, array_like=True):
     attempt: int
 
 
+class StickySet(Private, frozen=True, array_like=True):
+    """The next workflow tasks go to a worker's own queue; empty: to the run's own."""
+
+    queue: str
+    start_timeout: int
+
+
+class WorkflowTaskMoved(Private, frozen=True, array_like=True):
+    """The task waits on the run's own queue, under a new stamp: its sticky worker is gone."""
+
+    scheduled_at: int
+
+
 class CompletionRefused(Private, frozen=True, array_like=True):
     """The worker wanted to close the run while events it had not seen were waiting."""
 

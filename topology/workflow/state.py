@@ -31,6 +31,8 @@ class WorkflowTask(msgspec.Struct, frozen=True, array_like=True):
     identity: str = ""
     history_bytes: int = 0  # at its start
     suggests_continue_as_new: bool = False
+    queue: str = ""  # a sticky one; empty: the run's own
+    start_timeout: int = 0  # schedule to start, of a sticky one
 
     @property
     def is_started(self) -> bool:
@@ -40,7 +42,9 @@ class WorkflowTask(msgspec.Struct, frozen=True, array_like=True):
     @property
     def times_out_at(self) -> int:
         """When it times out; 0: not yet."""
-        return self.started_at + self.timeout if self.started_event_id else 0
+        if self.started_event_id:
+            return self.started_at + self.timeout
+        return self.scheduled_at + self.start_timeout if self.start_timeout else 0
 
 
 class Attached(msgspec.Struct, frozen=True, array_like=True):
@@ -95,6 +99,8 @@ class Execution(msgspec.Struct, frozen=True, array_like=True):
     task_attempt: int = 1  # of the next one
     task_stamp: int = 0  # of the newest one
     previous_started_event_id: int = 0  # Started id of the newest completed one
+    sticky_queue: str = ""  # of the worker that has the run in its cache
+    sticky_timeout: int = 0  # how long that worker may take to come, ns
     is_closing: bool = False  # its completion was refused for unhandled events
     # buffering
     buffered_count: int = 0

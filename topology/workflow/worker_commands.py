@@ -100,6 +100,7 @@ def _type_name(each: command.Command) -> str:
 
 def _carry_out(turn: Turn, request: service.RespondWorkflowTaskCompletedRequest) -> None:
     completed_id = workflow_task.record_completed(turn, request)
+    workflow_task.stick(turn, request.sticky_attributes)
     turn.is_holding = True
     news = turn.state.buffered  # what came while the worker was busy; ends made below are no news
     for each in request.commands:

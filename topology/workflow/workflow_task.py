@@ -11,18 +11,20 @@ from msgspec.structs import replace
 from schemas import event_types as on
 from schemas.errors import InvalidArgument, NotFound, Stale
 from schemas.instants import SECOND, duration_of, instant_of, span_of, timestamp_of
-from schemas.temporal import enums, history, service
+from schemas.temporal import enums, history, service, taskqueue
 from topology import tokens
 from topology.decision import Rows
 from topology.effects import OfferTask
-from topology.own_work import HandBack, StartTask
+from topology.own_work import HandBack, StartTask, StickyDead
 from topology.tokens import Token
 from topology.turn import Turn
 from topology.workflow import buffering, histories, limits
 from topology.workflow.facts import (
     CompletionRefused,
+    StickySet,
     WorkflowTaskDropped,
     WorkflowTaskHandedBack,
+    WorkflowTaskMoved,
     WorkflowTaskScheduled,
     WorkflowTaskStarted,
 )
@@ -30,7 +32,9 @@ from topology.workflow.state import Run, WorkflowTask
 
 _FORCE_CLOSE = enums.WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND
 _START_TO_CLOSE = enums.TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE
+_SCHEDULE_TO_START = enums.TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START
 _NORMAL = enums.TaskQueueKind.TASK_QUEUE_KIND_NORMAL
+_STICKY = enums.TaskQueueKind.TASK_QUEUE_KIND_STICKY
 
 INLINE_POLL_ID = "request-from-RespondWorkflowTaskCompleted"
 
@@ -98,10 +102,39 @@ def start(turn: Turn, ask: StartTask) -> None:
         _record_started(turn, ask.poll_id, ask.identity)
     run = turn.state
 
+    row = run.execution
+    seen = row.previous_started_event_id if row.task and row.task.queue else 0
+
     def answer(rows: Rows) -> bytes:
-        return histories.workflow_task_answer(run, rows)
+        return histories.workflow_task_answer(run, rows, first_event_id=seen + 1)
 
     turn.reply("started", answer)
+
+
+def leave_sticky(turn: Turn, ask: StickyDead) -> None:
+    """Offer a task on the run's own queue, because nobody polls its sticky one (M3)."""
+    task = _expected(turn, ask)
+    if task.is_started or not task.queue:
+        raise Stale(f"expected task {ask.scheduled_event_id} to wait on a sticky queue")
+    forget_sticky(turn)
+    turn.record(WorkflowTaskMoved(turn.now))
+    _offer(turn)
+    turn.reply("moved")
+
+
+def stick(turn: Turn, attributes: taskqueue.StickyExecutionAttributes) -> None:
+    """Send the next workflow tasks to a worker's own queue, or no longer."""
+    queue = attributes.worker_task_queue.name
+    start_timeout = span_of(attributes.schedule_to_start_timeout) if queue else 0
+    row = turn.execution
+    if (queue, start_timeout) != (row.sticky_queue, row.sticky_timeout):
+        turn.record(StickySet(queue, start_timeout))
+
+
+def forget_sticky(turn: Turn) -> None:
+    """Send the next workflow tasks to the run's own queue."""
+    if turn.execution.sticky_queue:
+        turn.record(StickySet("", 0))
 
 
 def hand_back(turn: Turn, ask: HandBack) -> None:
@@ -195,7 +228,7 @@ def record_failed(turn: Turn, attributes: history.WorkflowTaskFailedEventAttribu
 
 
 def time_out(turn: Turn) -> None:
-    """End the started task: its worker took too long. Schedule the next attempt."""
+    """End the task: its worker took too long to answer, or a sticky one to come."""
     task = turn.execution.task
     assert task is not None, "expected a workflow task to time out"
     if task.is_transient:
@@ -205,7 +238,7 @@ def time_out(turn: Turn) -> None:
         given = event.workflow_task_timed_out_event_attributes
         given.scheduled_event_id = task.scheduled_event_id
         given.started_event_id = task.started_event_id
-        given.timeout_type = _START_TO_CLOSE
+        given.timeout_type = _START_TO_CLOSE if task.is_started else _SCHEDULE_TO_START
         turn.record(event)
     _retry(turn)
 
@@ -220,14 +253,15 @@ def force_close(turn: Turn, *, identity: str = "") -> None:
     buffering.flush(turn)
 
 
-def _expected(turn: Turn, ask: StartTask | HandBack) -> WorkflowTask:
+def _expected(turn: Turn, ask: StartTask | HandBack | StickyDead) -> WorkflowTask:
     row = turn.execution
     task = row.task
     offered = (ask.scheduled_event_id, ask.attempt, ask.stamp)
     if row.status != enums.WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING:
         raise Stale(f"expected run {row.run_id} to be open, found it closed")
     # a transient task that turned normal when it started has new ids under the old stamp
-    if task is None or (task.stamp != ask.stamp and task.poll_id != ask.poll_id):
+    poll_id = "" if isinstance(ask, StickyDead) else ask.poll_id
+    if task is None or (task.stamp != ask.stamp and (not poll_id or task.poll_id != poll_id)):
         raise Stale(f"expected workflow task {offered}, found {task}")
     return task
 
@@ -236,8 +270,14 @@ def _record_scheduled(turn: Turn, *, attempt: int, timeout: int, at: int) -> int
     event = turn.event(on.WORKFLOW_TASK_SCHEDULED)
     event.event_time.CopyFrom(timestamp_of(at))
     given = event.workflow_task_scheduled_event_attributes
-    given.task_queue.name = turn.execution.queue
-    given.task_queue.kind = _NORMAL
+    row = turn.execution
+    if row.sticky_queue:
+        given.task_queue.name = row.sticky_queue
+        given.task_queue.kind = _STICKY
+        given.task_queue.normal_name = row.queue
+    else:
+        given.task_queue.name = row.queue
+        given.task_queue.kind = _NORMAL
     given.start_to_close_timeout.CopyFrom(duration_of(timeout))
     given.attempt = attempt
     return turn.record(event)
@@ -293,7 +333,7 @@ def _offer(turn: Turn) -> None:
         OfferTask(
             namespace_id=row.namespace_id,
             namespace=row.namespace,
-            queue=row.queue,
+            queue=task.queue or row.queue,
             kind="workflow",
             workflow_id=row.workflow_id,
             run_id=row.run_id,
@@ -302,6 +342,8 @@ def _offer(turn: Turn) -> None:
             stamp=task.stamp,
             scheduled_at=task.scheduled_at,
             expires_at=0,
+            is_sticky=bool(task.queue),
+            normal_queue=row.queue if task.queue else "",
         )
     )
 
@@ -324,6 +366,9 @@ def on_scheduled(run: Run, event: history.HistoryEvent, _batch_id: int) -> Run:
         stamp=row.task_stamp + 1,
         is_transient=False,
     )
+    if given.task_queue.kind == _STICKY:
+        queue, start_timeout = given.task_queue.name, row.sticky_timeout
+        task = replace(task, queue=queue, start_timeout=start_timeout)
     row = replace(row, task=task, task_stamp=task.stamp, task_attempt=given.attempt)
     return replace(run, execution=row)
 
@@ -360,12 +405,12 @@ def on_completed(run: Run, event: history.HistoryEvent, _batch_id: int) -> Run:
 
 def on_failed(run: Run, _event: history.HistoryEvent, _batch_id: int) -> Run:
     """WorkflowTaskFailed: none is open; the next one is another attempt."""
-    return _ended(run, run.execution.task_attempt + 1)
+    return _ended_publicly(run)
 
 
 def on_timed_out(run: Run, _event: history.HistoryEvent, _batch_id: int) -> Run:
     """WorkflowTaskTimedOut: none is open; the next one is another attempt."""
-    return _ended(run, run.execution.task_attempt + 1)
+    return _ended_publicly(run)
 
 
 def on_scheduled_transient(run: Run, fact: WorkflowTaskScheduled) -> Run:
@@ -405,6 +450,26 @@ def on_dropped(run: Run, fact: WorkflowTaskDropped) -> Run:
     return _ended(run, fact.attempt)
 
 
+def on_sticky_set(run: Run, fact: StickySet) -> Run:
+    """Where the next workflow tasks go."""
+    row = replace(run.execution, sticky_queue=fact.queue, sticky_timeout=fact.start_timeout)
+    return replace(run, execution=row)
+
+
+def on_moved(run: Run, fact: WorkflowTaskMoved) -> Run:
+    """The task waits on the run's own queue."""
+    row = run.execution
+    assert row.task is not None, "expected a workflow task that waits"
+    task = replace(
+        row.task,
+        queue="",
+        start_timeout=0,
+        scheduled_at=fact.scheduled_at,
+        stamp=row.task_stamp + 1,
+    )
+    return replace(run, execution=replace(row, task=task, task_stamp=task.stamp))
+
+
 def on_handed_back(run: Run, fact: WorkflowTaskHandedBack) -> Run:
     """The transient task waits again under a new stamp."""
     row = run.execution
@@ -424,6 +489,15 @@ def on_handed_back(run: Run, fact: WorkflowTaskHandedBack) -> Run:
 def on_completion_refused(run: Run, _fact: CompletionRefused) -> Run:
     """The run wants to close: until it does, signals are refused while its task is out."""
     return replace(run, execution=replace(run.execution, is_closing=True))
+
+
+def _ended_publicly(run: Run) -> Run:
+    """A sticky worker may have lost its cache: the same attempt again, on the run's own queue."""
+    row = run.execution
+    if not row.sticky_queue:
+        return _ended(run, row.task_attempt + 1)
+    run = _ended(run, row.task_attempt)
+    return replace(run, execution=replace(run.execution, sticky_queue="", sticky_timeout=0))
 
 
 def _ended(run: Run, attempt: int) -> Run:
