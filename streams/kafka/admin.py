@@ -6,6 +6,7 @@ admin requests. Nothing is cached: a topic may be deleted and made anew at any t
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
@@ -34,6 +35,13 @@ _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # no 
 _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # no stubs
 _FETCH_WAIT_MS: Final = 10  # the next question waits for the fetch in flight
 _FETCH_BYTES: Final = 64 << 10
+_TRIES: Final = 40
+_PAUSE_S: Final = 0.05
+_PASSING: Final = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.REPLICA_NOT_AVAILABLE,
+)
 _ENDS: Final = (
     KafkaError._PARTITION_EOF,  # noqa: SLF001  # librdkafka's own errors are named so
     KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001  # so is this one
@@ -68,10 +76,12 @@ class KafkaAdmin:
 
     async def topic_id(self, topic: str) -> str:
         """Return the id of the topic; another one: it was deleted and made anew."""
-        futures = self.client.describe_topics(
-            TopicCollection([topic]), request_timeout=REQUEST_TIMEOUT_S
-        )
-        return str((await _answer(futures[topic])).topic_id)
+        named = TopicCollection([topic])
+
+        def ask() -> Any:
+            return self.client.describe_topics(named, request_timeout=REQUEST_TIMEOUT_S)[topic]
+
+        return str((await _answer(ask)).topic_id)
 
     async def record_at(self, topic: str, partition: int, offset: int) -> Record | None:
         """Return the record at an offset, or None where there is none (any more)."""
@@ -80,9 +90,11 @@ class KafkaAdmin:
     async def delete_before(self, topic: str, partition: int, offset: int) -> None:
         """Trim a partition below an offset."""
         where = TopicPartition(topic, partition, offset)
-        futures = self.client.delete_records([where], request_timeout=REQUEST_TIMEOUT_S)
-        for future in futures.values():
-            await _answer(future)
+
+        def ask() -> Any:
+            return self.client.delete_records([where], request_timeout=REQUEST_TIMEOUT_S)[where]
+
+        await _answer(ask)
 
     async def stop(self) -> None:
         """Close the consumer of `record_at`."""
@@ -93,10 +105,13 @@ class KafkaAdmin:
 
     async def _offset(self, topic: str, partition: int, which: OffsetSpec, **options: Any) -> int:
         where = TopicPartition(topic, partition)
-        futures = self.client.list_offsets(
-            {where: which}, request_timeout=REQUEST_TIMEOUT_S, **options
-        )
-        return int((await _answer(futures[where])).offset)
+
+        def ask() -> Any:
+            return self.client.list_offsets(
+                {where: which}, request_timeout=REQUEST_TIMEOUT_S, **options
+            )[where]
+
+        return int((await _answer(ask)).offset)
 
     def _record_at(self, topic: str, partition: int, offset: int) -> Record | None:
         with self._lock:
@@ -161,9 +176,14 @@ class _Lookup:
         raise Unavailable(f"expected the record {topic}-{partition}@{offset}, found no answer")
 
 
-async def _answer(future: Any) -> Any:
-    """Wait for an admin request; raises Unavailable."""
-    try:
-        return await asyncio.wrap_future(future)
-    except KafkaException as error:
-        raise Unavailable(f"expected an answer of Kafka, found: {error.args[0].str()}") from error
+async def _answer(ask: Callable[[], Any]) -> Any:
+    """Ask until there is an answer: a leader may just be changing; raises Unavailable."""
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            return await asyncio.wrap_future(ask())
+        except KafkaException as error:
+            reason: KafkaError = error.args[0]
+            if reason.code() not in _PASSING or not tries_left:
+                raise Unavailable(f"expected an answer of Kafka, found: {reason.str()}") from error
+        await asyncio.sleep(_PAUSE_S)
+    raise AssertionError("expected the last try to end it")

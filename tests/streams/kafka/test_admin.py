@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 
-from confluent_kafka import Producer
+import pytest
+from confluent_kafka import KafkaError, KafkaException, Producer
 
-from streams.kafka.admin import KafkaAdmin
+from schemas.errors import Unavailable
+from streams.kafka.admin import KafkaAdmin, _answer
 from tests.streams.conftest import create
 from tests.support.waiting import until
 
@@ -95,3 +98,36 @@ async def test_l6_a_control_record_is_no_record(
     await asyncio.to_thread(producer.commit_transaction, 10)
     produce(address, topic, b"b")
     assert await admin.record_at(topic, 0, 1) is None
+
+
+def answered(*results: object) -> Callable[[], Future[object]]:
+    """Return a question that is answered differently each time."""
+    left = list(results)
+
+    def ask() -> Future[object]:
+        future: Future[object] = Future()
+        result = left.pop(0)
+        if isinstance(result, BaseException):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+        return future
+
+    return ask
+
+
+def failed(code: int) -> KafkaException:
+    """Return an error of librdkafka."""
+    return KafkaException(KafkaError(code))
+
+
+async def test_a_leader_that_changes_is_asked_again() -> None:
+    """It is a matter of a moment; a question is not worth a restart."""
+    moved = failed(KafkaError.NOT_LEADER_FOR_PARTITION)
+    assert await _answer(answered(moved, moved, 7)) == 7
+
+
+async def test_any_other_refusal_is_unavailable() -> None:
+    """In words, for whoever may ask again."""
+    with pytest.raises(Unavailable, match="expected an answer of Kafka"):
+        await _answer(answered(failed(KafkaError.TOPIC_AUTHORIZATION_FAILED)))
