@@ -47,7 +47,9 @@ class PartitionClock:
             self._last_at = self._clock.monotonic()
 
     def appended(self, appended_at: int) -> None:
-        """Take note of an append time (ns by the log's clock), as it is acknowledged."""
+        """Take note of an append time (ns by the log's clock; 0: unknown), as acknowledged."""
+        if appended_at <= 0:
+            return
         at = self._clock.monotonic()
         offset = appended_at - int(at * _SECOND)
         offsets = self._offsets

@@ -7,6 +7,7 @@ in refusals ends with a transition that only advances the sources (L8).
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from schemas.errors import Internal, OutcomeUnknown, ServiceError, Stale
 from schemas.ids import workflow_key
@@ -41,12 +42,22 @@ class Moment:
         return self._seed + self._count.to_bytes(4)
 
 
-class Oversize(Exception):
-    """An ask whose transition is larger than a record should be (L14)."""
+class Unwritable(Exception):
+    """An ask whose transition cannot be written: it is too large (L14), or a bug (L13)."""
 
-    def __init__(self, ask: Ask, size_bytes: int) -> None:
-        super().__init__(f"{ask.method} of {ask.workflow_id!r} needs {size_bytes} bytes")
+    def __init__(self, ask: Ask, reason: str, *, is_bug: bool) -> None:
+        super().__init__(reason)
         self.ask = ask
+        self.reason = reason
+        self.is_bug = is_bug
+
+
+class Unwritten(NamedTuple):
+    """An ask that could not be written, until everything before it is stored."""
+
+    error: Unwritable
+    caller: Caller
+    command: Command | None
 
 
 class Deciding:
@@ -98,12 +109,12 @@ class Deciding:
     # -- commands
 
     def command(self, command: Command, moment: Moment) -> None:
-        """Decide a command; raises Oversize, and then it is not decided."""
+        """Decide a command; raises Unwritable, and then it is not decided."""
         before = self._unsaid, dict(self.batch.sources)
         self.cover(command.topic, command.record.offset)
         try:
             self._covered(command, moment)
-        except Oversize:
+        except Unwritable:
             self._unsaid, self.batch.sources = before
             raise
 
@@ -175,7 +186,7 @@ class Deciding:
     # -- the owner's own work
 
     def own(self, ask: Ask, caller: asyncio.Future[bytes], moment: Moment) -> None:
-        """Decide the owner's own work (L0); raises Oversize, and then it is not decided."""
+        """Decide the owner's own work (L0); raises Unwritable, and then it is not decided."""
         try:
             decision = self._decided(ask, caller, moment)
         except ServiceError as refusal:
@@ -201,7 +212,7 @@ class Deciding:
         self._answer(caller, b"")
 
     def fire(self, ask: Ask, moment: Moment) -> None:
-        """Decide what is due; raises Oversize, and then it is not decided."""
+        """Decide what is due; raises Unwritable, and then it is not decided."""
         try:
             decision = self._decided(ask, b"", moment)
         except Stale:
@@ -231,34 +242,47 @@ class Deciding:
         decision.effects.append(letter)
         self._record(self._key(ask), decision, (), moment)
 
-    # -- too large (L14)
+    # -- what could not be written (L13, L14)
 
-    def too_large(self, ask: Ask, caller: Caller, moment: Moment, command: Command | None) -> None:
-        """Decide again an ask that was too large; everything before it is stored."""
+    def again(self, unwritten: Unwritten, moment: Moment) -> None:
+        """Decide again what could not be written; everything before it is stored.
+
+        Too large: as the termination Temporal prescribes. If that cannot be written either, or it
+        was a bug, a dead letter is its end.
+        """
+        error, caller, command = unwritten
         if command is not None:
             self.cover(command.topic, command.record.offset)
         self._folded.machine.forget()
+        if error.is_bug:
+            self._give_up(error, caller, moment)
+            return
         self._counts.oversize += 1
         try:
-            decision = self._folded.machine.decide_too_large(
-                ask, now=moment.now, seed=moment.next_seed()
-            )
-            self._record(self._key(ask), decision, (ask,), moment)
+            self._too_large(error.ask, caller, moment)
         except ServiceError as refusal:
             self._answer(caller, refusal)
-        except Oversize as oversize:
+        except Unwritable as second:
             self._folded.machine.forget()
-            self._too_large_for_good(ask, caller, str(oversize), moment)
+            self._give_up(second, caller, moment)
         except Exception as bug:  # noqa: BLE001  (L13) a bug in the core is this ask's end
-            self._too_large_for_good(ask, caller, letters.reason_of(bug), moment)
-        else:
-            if isinstance(caller, asyncio.Future):
-                bodies = [reply.body for reply in decision.replies]
-                self._answer(caller, bodies[0] if bodies else b"")
+            reason = letters.reason_of(bug)
+            self._give_up(Unwritable(error.ask, reason, is_bug=True), caller, moment)
 
-    def _too_large_for_good(self, ask: Ask, caller: Caller, reason: str, moment: Moment) -> None:
-        key = self._key(ask)
-        letter = letters.timer_letter(self._folded.partition, key, reason=reason, at=moment.now)
+    def _too_large(self, ask: Ask, caller: Caller, moment: Moment) -> None:
+        decision = self._folded.machine.decide_too_large(
+            ask, now=moment.now, seed=moment.next_seed()
+        )
+        self._record(self._key(ask), decision, (ask,), moment)
+        if isinstance(caller, asyncio.Future):
+            bodies = [reply.body for reply in decision.replies]
+            self._answer(caller, bodies[0] if bodies else b"")
+
+    def _give_up(self, error: Unwritable, caller: Caller, moment: Moment) -> None:
+        key = self._key(error.ask)
+        letter = letters.timer_letter(
+            self._folded.partition, key, reason=error.reason, at=moment.now
+        )
         self._bury(key, letter, caller, moment)
 
     # -- inside
@@ -283,7 +307,7 @@ class Deciding:
     def _record(
         self, key: bytes | None, decision: Decision, asks: Sequence[Ask], moment: Moment
     ) -> None:
-        """Write the transition of a decision into the batch; raises Oversize."""
+        """Write the transition of a decision into the batch; raises Unwritable."""
         answers = [
             Answer(reply.command_id, reply.outcome, reply.run_id)
             for reply in decision.replies
@@ -305,17 +329,27 @@ class Deciding:
         effects = [effect_fields(effect) for effect in decision.effects]
         seq = self._seq + 1
         performed = self._performed()
-        value = encode_transition(
-            *self.claim,
-            Written(seq, self._unsaid, performed, moment.now, decision.changes, effects, answers),
+        written = Written(
+            seq, self._unsaid, performed, moment.now, decision.changes, effects, answers
         )
-        if asks and len(value) > self._settings.transition_max_bytes:
-            raise Oversize(asks[0], len(value))
+        value = self._encoded(written, asks)
         self._keep(seq, decision, effects, answers, moment)
         batch = self.batch
         batch.records.append((key, value))
         batch.size_bytes += len(value)
         batch.performed = performed
+
+    def _encoded(self, written: Written, asks: Sequence[Ask]) -> bytes:
+        try:
+            value = encode_transition(*self.claim, written)
+        except Exception as bug:
+            if not asks:
+                raise
+            raise Unwritable(asks[0], letters.reason_of(bug), is_bug=True) from bug
+        if asks and len(value) > self._settings.transition_max_bytes:
+            reason = f"{asks[0].method} needs a record of {len(value)} bytes"
+            raise Unwritable(asks[0], reason, is_bug=False)
+        return value
 
     def _keep(
         self,

@@ -15,10 +15,10 @@ from schemas.errors import Internal, ServiceError
 from streams.clock import PartitionClock
 from streams.log import commands
 from streams.log.append import Flight, is_contiguous
-from streams.log.batch import Batch, Caller
+from streams.log.batch import Batch
 from streams.log.commands import Command, Poison
 from streams.log.counts import Counts
-from streams.log.deciding import Deciding, Moment, Oversize
+from streams.log.deciding import Deciding, Moment, Unwritable, Unwritten
 from streams.log.folded import Folded
 from streams.log.intake import Intake, Taken
 from streams.log.outbox import Outbox
@@ -48,15 +48,6 @@ class End(Enum):
     """A planned stop: everything appended is decided and answered (C7)."""
 
 
-class _Pending:
-    """An ask that was too large, until everything before it is stored (L14)."""
-
-    def __init__(self, ask: Ask, caller: Caller, command: Command | None) -> None:
-        self.ask = ask
-        self.caller = caller
-        self.command = command
-
-
 class Serving:
     """The owner's loop."""
 
@@ -70,7 +61,7 @@ class Serving:
         self._settings = settings = outside.settings
         self._wake = asyncio.Event()
         self.clock = PartitionClock(outside.clock)
-        self.waiting = Waiting(limit=settings.waiters_max_count)
+        self.waiting = Waiting(limit=settings.waiters_max_count, wake=self._wake.set)
         self.intake = Intake(folded.partition, counts, gate_timeout_s=settings.commands_gate_s)
         self.outbox = Outbox(
             folded.partition, outside.performer, outside.random, wake=self._wake.set
@@ -93,7 +84,7 @@ class Serving:
         self._blocked: asyncio.Future[None] | None = None
         self._unblocked: Taken | None = None
         self._head: Command | None = None
-        self._oversize: _Pending | None = None
+        self._unwritten: Unwritten | None = None
         self._unsettled = 0
         self._wants_claim = False
         self.is_open = False
@@ -137,7 +128,7 @@ class Serving:
         self._folded.drop()
         self._timers.begin()
         self._flight = None
-        self._head = self._oversize = self._unblocked = None
+        self._head = self._unwritten = self._unblocked = None
         if self._blocked is not None:
             self._blocked.cancel()
             self._blocked = None
@@ -178,8 +169,16 @@ class Serving:
             if is_busy and self._may_decide():
                 await asyncio.sleep(0)
             else:
-                self._timers.arm(self.clock.now())
+                self._arm()
                 await self._wake.wait()
+
+    def _arm(self) -> None:
+        """Arm the wake-up for timers, unless an append in flight will wake the loop anyway."""
+        now = self.clock.now()
+        if not self._timers.is_due(now, self.waiting):
+            self._timers.arm(now)
+        elif self._flight is None:
+            self._timers.arm_later()
 
     def _reason_to_end(self) -> End | None:
         if self._flight is not None or not self._deciding.batch.is_empty():
@@ -198,7 +197,7 @@ class Serving:
             and self._deciding.batch.is_empty()
             and not self.intake.backlog()
             and not self._own
-            and self._oversize is None
+            and self._unwritten is None
             and self.outbox.is_empty()
         )
 
@@ -216,7 +215,7 @@ class Serving:
 
     def _may_decide(self) -> bool:
         """Whether another ask may go into the batch that is being decided."""
-        if self._oversize is not None:
+        if self._unwritten is not None:
             return self._flight is None and self._deciding.batch.is_empty()
         if self._wants_claim or (self._unsettled >= _SETTLE_EVERY and self._flight is not None):
             return False
@@ -229,9 +228,9 @@ class Serving:
     def _decide_slice(self) -> bool:
         """Decide a slice of everything that waits; True: there may be more."""
         moment = Moment(self.clock.now(), self._outside.random.bytes(16))
-        if self._oversize is not None:
-            pending, self._oversize = self._oversize, None
-            self._deciding.too_large(pending.ask, pending.caller, moment, pending.command)
+        if self._unwritten is not None:
+            unwritten, self._unwritten = self._unwritten, None
+            self._deciding.again(unwritten, moment)
             return True
         is_more = self._decide_own(moment)
         is_more |= self._decide_commands(moment)
@@ -245,15 +244,15 @@ class Serving:
                 continue
             try:
                 self._deciding.own(ask, future, moment)
-            except Oversize as oversize:
-                self._oversize = _Pending(oversize.ask, future, None)
+            except Unwritable as error:
+                self._unwritten = Unwritten(error, future, None)
                 return True
         return bool(self._own)
 
     def _decide_commands(self, moment: Moment) -> bool:
         for _ in range(self._settings.slice_count):
             taken = self.intake.head()
-            if taken is None or self._oversize is not None:
+            if taken is None or self._unwritten is not None:
                 return False
             try:
                 command = self._read(taken)
@@ -272,8 +271,8 @@ class Serving:
         self._counts.commands += 1
         try:
             self._deciding.command(command, moment)
-        except Oversize as oversize:
-            self._oversize = _Pending(oversize.ask, command.wanted[0].command_id, command)
+        except Unwritable as error:
+            self._unwritten = Unwritten(error, command.wanted[0].command_id, command)
 
     def _read(self, taken: Taken) -> Command | None:
         """Read the next command; None: it waits for `namespaces` (N1)."""
@@ -305,7 +304,7 @@ class Serving:
             _log.warning("namespaces_not_read", partition=self._folded.partition, error=repr(error))
 
     def _fire_due(self, moment: Moment) -> bool:
-        if not self._timers.is_due(moment.now, self.waiting) or self._oversize is not None:
+        if not self._timers.is_due(moment.now, self.waiting) or self._unwritten is not None:
             return False
         if not self.intake.may_fire(at=self._outside.clock.monotonic()):
             return False
@@ -320,8 +319,8 @@ class Serving:
         for ask in due:
             try:
                 self._deciding.fire(ask, moment)
-            except Oversize as oversize:
-                self._oversize = _Pending(oversize.ask, b"", None)
+            except Unwritable as error:
+                self._unwritten = Unwritten(error, b"", None)
                 self._timers.rescan()
                 return True
         return self._timers.is_due(moment.now, self.waiting)

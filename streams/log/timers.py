@@ -18,6 +18,9 @@ PREFIX: Final = b"d"
 _FIRST: Final = PREFIX[0]
 _NS: Final = 1_000_000_000
 _FAR_S: Final = 3600.0
+_SOON_S: Final = 0.001
+"""A clock that runs at half speed would else ring ever sooner (T1)."""
+_NOT_YET_S: Final = 1.0
 
 
 class Timers:
@@ -83,15 +86,23 @@ class Timers:
             return
         self.disarm()
         if at is not None:
-            delay = min(max(0.0, (at - now) / _NS), _FAR_S)
             self._alarm_at = at
-            self._alarm = asyncio.get_running_loop().call_later(delay, self._rang)
+            self._ring_in((at - now) / _NS)
+
+    def arm_later(self) -> None:
+        """Arm the wake-up for what is due, but may not fire yet."""
+        self.disarm()
+        self._ring_in(_NOT_YET_S)
 
     def disarm(self) -> None:
         """Take the wake-up back."""
         if self._alarm is not None:
             self._alarm.cancel()
         self._alarm = self._alarm_at = None
+
+    def _ring_in(self, delay_s: float) -> None:
+        delay_s = min(max(_SOON_S, delay_s), _FAR_S)
+        self._alarm = asyncio.get_running_loop().call_later(delay_s, self._rang)
 
     def _rang(self) -> None:
         self._alarm = self._alarm_at = None

@@ -5,6 +5,7 @@ on their way (T3). Nothing but a waiter is lost here: the asker asks again.
 """
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 
 from schemas.errors import ResourceExhausted, ServiceError
@@ -16,8 +17,9 @@ Hold = tuple[str, str]
 class Waiting:
     """The waiters of one partition."""
 
-    def __init__(self, *, limit: int) -> None:
+    def __init__(self, *, limit: int, wake: Callable[[], object]) -> None:
         self._limit = limit
+        self._wake = wake
         self._parked: dict[bytes, list[asyncio.Future[bytes]]] = {}
         self._watched: dict[str, set[asyncio.Future[None]]] = {}
         self._holds: dict[Hold, int] = {}
@@ -107,6 +109,7 @@ class Waiting:
         else:
             del self._holds[hold]
         self._released = True
+        self._wake()
 
 
 def _fail(future: asyncio.Future[bytes] | asyncio.Future[None], error: ServiceError) -> None:

@@ -58,7 +58,7 @@ class SimConsumer:
                     if not self.is_paused and self._node.history.wants(topic, partition):
                         busy |= self._poll(topic, partition)
             if not busy:
-                await asyncio.sleep(0.003)
+                await kafka.news()
 
     def _poll(self, topic: str, partition: int) -> bool:
         world, where = self._node.world, (topic, partition)

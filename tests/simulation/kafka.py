@@ -68,6 +68,7 @@ class Kafka:
         self.ahead_s = 0.0
         """How far the broker's clock is ahead."""
         self.is_down = False
+        self._waiting: list[asyncio.Future[None]] = []
 
     def log(self, topic: str, partition: int) -> Log:
         """Return a partition."""
@@ -92,13 +93,31 @@ class Kafka:
     def write(self, topic: str, partition: int, records: Iterable[KeyValue]) -> list[Appended]:
         """Append now."""
         log, at_ms = self.log(topic, partition), self.now_ms()
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            _resolve(future)
         return [
             Appended(log.append(key, value, at_ms), at_ms * 1_000_000) for key, value in records
         ]
 
+    async def news(self) -> None:
+        """Wait until something is written, or for a while."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        timer = asyncio.get_running_loop().call_later(0.25, _resolve, future)
+        try:
+            await future
+        finally:
+            timer.cancel()
+
     async def pause(self, bounds: tuple[float, float]) -> None:
         """Let some time pass."""
         await asyncio.sleep(self.rng.uniform(*bounds))
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class SimProducer:
@@ -239,7 +258,7 @@ class SimReaders:
                 return
             records = log.read(position, kafka.rng.randrange(1, 100))
             if not records:
-                await asyncio.sleep(0.01)
+                await kafka.news()
                 continue
             position = records[-1].offset + 1
             if kafka.rng.random() < self.holes:
