@@ -15,13 +15,12 @@ from typing import Any, Final, cast
 
 import msgspec
 import structlog
-from aiokafka.errors import KafkaError
 from faust.types import TP
 from mode import CrashingSupervisor
 
 from schemas.errors import Unavailable
 from streams.assignor import WarmAssignor
-from streams.faust_batches import BatchApp, BatchConsumer, Feed, NoTables
+from streams.faust_batches import BatchApp, BatchConsumer, Feed, GroupError, NoTables
 from streams.log.ports import Clock, CommandBatch
 from streams.watchdog import Watchdog
 
@@ -158,7 +157,7 @@ class GroupApp:
             if self._crash.done():
                 raise self._crash.result()
             await starting
-        except (asyncio.CancelledError, KafkaError) as error:
+        except (asyncio.CancelledError, GroupError) as error:
             if isinstance(error, asyncio.CancelledError) and not starting.cancelled():
                 raise  # it is we who are cancelled
             found = str(error) or "no answer"

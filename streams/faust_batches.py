@@ -11,7 +11,7 @@ its last table is recovered. Here it assigns, keeps the group alive, and runs ag
 - There are no tables, so recovery is over at once, and no producer: producing is librdkafka's.
 
 Every attribute of Faust and aiokafka used here is private to them: both are pinned, and
-`tests/streams/test_faust_batches.py` has a test for each. This file decides nothing about records.
+`tests/streams/test_faust_contract.py` has a test for each. This file decides nothing about records.
 """
 # ruff: noqa: SLF001 - reaching into Faust and aiokafka is what this one file is for
 
@@ -36,6 +36,9 @@ from schemas.errors import NotTheOwner
 from streams.log.ports import CommandBatch, Record
 
 _log = structlog.get_logger(__name__)
+
+GroupError = KafkaError
+"""What the group's client says of Kafka."""
 
 READ_COMMITTED: Final = "read_committed"
 _WAIT_S: Final = 1.0  # nothing to do: a wake-up ends it
