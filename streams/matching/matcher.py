@@ -6,11 +6,12 @@ handed back (M2).
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NamedTuple
 
 from schemas.errors import NotTheOwner
 from streams.log.ports import Clock
+from streams.matching.counts import Counts
 from streams.matching.served import ServedPartition
 from streams.matching.settings import MatchingSettings
 from streams.matching.tasks_log import TasksLog
@@ -33,7 +34,7 @@ class _Match(NamedTuple):
 class Matcher:
     """The matches of a node that are under way."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  made in one place, from what it ties together
         self,
         log: TasksLog,
         polls: WaitingPolls,
@@ -41,6 +42,7 @@ class Matcher:
         *,
         clock: Clock,
         settings: MatchingSettings,
+        counts: Counts,
         failed: Callable[[BaseException], None],
     ) -> None:
         """`failed` is told of bugs."""
@@ -49,6 +51,7 @@ class Matcher:
         self._verdicts = verdicts
         self._clock = clock
         self._settings = settings
+        self._counts = counts
         self._failed = failed
         self._under_way: set[asyncio.Task[Any]] = set()
 
@@ -57,8 +60,7 @@ class Matcher:
         if not queue.may_match or not served.is_ready:
             return
         offered = queue.offer(served.store, self._clock.now())
-        for task in offered.expired:
-            self._log.remove(served.number, task.key)
+        self.remove_expired(served, offered.expired)
         for match in offered.matches:
             bound = _Match(served, queue, match.task, self._bind(match.poll))
             self.spawn(self._see_through(bound))
@@ -74,6 +76,19 @@ class Matcher:
         self.spawn(self._perform(match, performed))
         return performed
 
+    def remove_expired(self, served: ServedPartition, expired: Sequence[Task]) -> None:
+        """Drop expired tasks; history's timers tell whoever must know."""
+        self._counts.expired += len(expired)
+        for task in expired:
+            self._log.remove(served.number, task.key)
+
+    def drop_expired(self) -> asyncio.Future[None]:
+        """Return what says that an offer is performed: its task is expired."""
+        self._counts.expired += 1
+        performed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        performed.set_result(None)
+        return performed
+
     def repeat(
         self, served: ServedPartition, queue: TaskQueue, task: Task, waiting: Waiting
     ) -> None:
@@ -82,6 +97,7 @@ class Matcher:
 
     def hand_back(self, task: Task, poll: Poll) -> None:
         """Tell history that a started task did not reach its poll (M2)."""
+        self._counts.handed_back += 1
         self.spawn(self._verdicts.hand_back(task, poll))
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -109,7 +125,12 @@ class Matcher:
 
     async def _perform(self, match: _Match, performed: asyncio.Future[None]) -> None:
         """See an offer through; what history could not be asked about goes to `tasks`."""
-        verdict = await self._ask(match)
+        try:
+            verdict = await self._ask(match)
+        except asyncio.CancelledError:  # a stop; whoever offered it will offer it again
+            performed.cancel()
+            raise
+        self._counts.sync_matches += isinstance(verdict, bytes)
         if not isinstance(verdict, bytes) and verdict is not Verdict.OBSOLETE:
             match.queue.backlog.add(match.task)
             await self._log.put(match.served.number, match.task.key, value_of(match.task))
@@ -119,6 +140,7 @@ class Matcher:
     async def _see_through(self, match: _Match) -> None:
         """See a match with a task of the backlog through."""
         verdict = await self._ask(match)
+        self._counts.backlog_matches += isinstance(verdict, bytes)
         if isinstance(verdict, bytes) or verdict is Verdict.OBSOLETE:
             if not match.served.is_closed:  # only the owner writes tombstones
                 self._log.remove(match.served.number, match.task.key)
@@ -136,6 +158,8 @@ class Matcher:
         if isinstance(verdict, bytes):
             self._deliver(match, verdict)
         else:
+            self._counts.obsolete += verdict is Verdict.OBSOLETE
+            self._counts.not_started += verdict is Verdict.NOT_STARTED
             self._wait_on(match.served, match.queue, match.waiting)
         return verdict
 

@@ -14,6 +14,7 @@ import structlog
 from schemas.errors import NotTheOwner, Unavailable
 from schemas.ids import queue_partition
 from streams.log.ports import CommandBatch
+from streams.matching.counts import Counts
 from streams.matching.matcher import Matcher
 from streams.matching.ports import Claimed, MatchingPorts
 from streams.matching.served import ROLE, TOPIC, ServedPartition
@@ -62,7 +63,9 @@ class MatchingNode:
         """Fails when a bug was met, a fold's too: then the process must stop (L7)."""
         self._ports = ports
         self._settings = settings
-        self._log = TasksLog(ports.tasks, settings)
+        self.counts = Counts()
+        """What happened here so far."""
+        self._log = TasksLog(ports.tasks, settings, self.counts)
         self._polls = WaitingPolls(
             polls_limit=settings.polls_limit, answered_limit=settings.answered_limit
         )
@@ -72,6 +75,7 @@ class MatchingNode:
             Verdicts(ports.starter, settings),
             clock=ports.clock,
             settings=settings,
+            counts=self.counts,
             failed=self._fail,
         )
         self._served: dict[int, ServedPartition] = {}
@@ -96,6 +100,8 @@ class MatchingNode:
             if not waiting.is_matched:
                 waiting.answer(_EMPTY)
         await self._matcher.stop(timeout_s=self._settings.stop_timeout_s)
+        for waiting in list(self._polls.by_id.values()):
+            waiting.answer(_EMPTY)
         await self._log.stop()
         for number in list(self._served):
             self._lose(number)
@@ -144,6 +150,8 @@ class MatchingNode:
         nothing.
         """
         offered = tasks.offered(partition, task)
+        if task.expires_at and offered.is_expired(self._ports.clock.now()):
+            return self._matcher.drop_expired()
         home = queue_partition(task.namespace_id, task.queue, self.partitions)
         served = self._served.get(home)
         queue = served.queues.get(tasks.queue_of(task)) if served and served.is_ready else None
@@ -171,12 +179,16 @@ class MatchingNode:
         """
         self._polls.enter(namespace.id, kind)
         try:
+            loop = asyncio.get_running_loop()
             hold_s = min(timeout_s - self._settings.poll_tail_s, self._settings.poll_hold_s)
+            until = loop.time() + max(hold_s, 0)
             key = QueueKey(namespace.id, queue, kind)
             home = queue_partition(namespace.id, queue, self.partitions)
             if not self._was_assigned.is_set():
                 await asyncio.wait_for(self._was_assigned.wait(), max(hold_s, 0))
-            waiting = self._wait(Poll(poll_id, identity, namespace), key, home, hold_s)
+            if self._is_stopping:
+                return _EMPTY
+            waiting = self._wait(Poll(poll_id, identity, namespace), key, home, until)
             return await self._answer(waiting, waiting.future)
         except TimeoutError:
             return _EMPTY
@@ -196,7 +208,7 @@ class MatchingNode:
         found = served.queue(QueueKey(namespace_id, queue, kind), now)
         return Described(found.pollers(now), found.backlog.count)
 
-    def _wait(self, poll: Poll, key: QueueKey, home: int, hold_s: float) -> Waiting:
+    def _wait(self, poll: Poll, key: QueueKey, home: int, until: float) -> Waiting:
         """Let a poll wait in its queue; one with a known id takes the place it had."""
         served = self._owned(home)
         now = self._ports.clock.now()
@@ -206,8 +218,7 @@ class MatchingNode:
             waiting = self._polls.by_id[poll.poll_id] = Waiting(poll, key, home)
         else:
             waiting.rejoin()
-        loop = asyncio.get_running_loop()
-        waiting.timer = loop.call_later(max(hold_s, 0), self._end_hold, waiting)
+        waiting.timer = asyncio.get_running_loop().call_at(until, self._end_hold, waiting)
         if waiting.is_matched:
             return waiting
         answered = self._polls.answered(poll.poll_id)
@@ -247,7 +258,7 @@ class MatchingNode:
         queue = self._queue_of(waiting)
         if queue is not None:
             queue.leave(waiting.poll.poll_id)
-        waiting.answer(_EMPTY)
+        self.counts.empty_polls += waiting.answer(_EMPTY)
 
     def _queue_of(self, waiting: Waiting) -> TaskQueue | None:
         served = self._served.get(waiting.partition)
@@ -319,7 +330,6 @@ class MatchingNode:
         now = self._ports.clock.now()
         for served in self._served.values():
             served.forget_idle(now)
-            for task in served.sweep(now):
-                self._log.remove(served.number, task.key)
+            self._matcher.remove_expired(served, served.sweep(now))
         loop = asyncio.get_running_loop()
         self._upkeep = loop.call_later(self._settings.upkeep_interval_s, self._keep_up)

@@ -103,7 +103,8 @@ class ServedPartition:
 
         Raises NotTheOwner, Unavailable.
         """
-        self.claim = await self._ports.claims.claim(ROLE, self.number)
+        if self.claim is None:
+            self.claim = await self._ports.claims.claim(ROLE, self.number)
         end = await self._ports.admin.end(TOPIC, self.number)
         if self._position < end:
             end = await log.mark(self.number) + 1

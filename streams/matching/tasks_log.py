@@ -12,6 +12,7 @@ import structlog
 
 from schemas.errors import Unavailable
 from streams.log.ports import Appended, Producer
+from streams.matching.counts import Counts
 from streams.matching.settings import MatchingSettings
 
 _log = structlog.get_logger(__name__)
@@ -42,8 +43,9 @@ class _Entry:
 class TasksLog:
     """The way to `tasks`."""
 
-    def __init__(self, producer: Producer, settings: MatchingSettings) -> None:
+    def __init__(self, producer: Producer, settings: MatchingSettings, counts: Counts) -> None:
         self._producer = producer
+        self._counts = counts
         self._settings = settings
         self._gathered: dict[int, list[_Entry]] = {}
         self._open: dict[bytes, asyncio.Future[None]] = {}
@@ -97,6 +99,8 @@ class TasksLog:
 
     async def _append(self, partition: int, entries: list[_Entry]) -> None:
         records = [(entry.key, entry.value) for entry in entries]
+        self._counts.appends += 1
+        self._counts.records += len(records)
         try:
             acknowledged = await self._producer.append(partition, records)
         except Unavailable:
