@@ -291,14 +291,17 @@ class Life:
 
     async def point(self) -> None:
         """A point where the process may die."""
-        if self.is_dead:
+        if not self.touch():
             await asyncio.get_running_loop().create_future()
-        self._points += 1
+        await asyncio.sleep(0)
+
+    def touch(self) -> bool:
+        """Touch the outside; False: the process is dead."""
+        self._points += not self.is_dead
         if self._points == self._crash_at:
             self.is_dead = True
             self.crashed.set()
-            await asyncio.get_running_loop().create_future()
-        await asyncio.sleep(0)
+        return not self.is_dead
 
     # -- history
 
@@ -417,8 +420,8 @@ class _MortalStore(MemoryStore):
         self._life = life
 
     def write(self, rows: Mapping[bytes, bytes | None]) -> None:
-        """Write rows."""
-        if not self._life.is_dead:
+        """Write rows, unless the process dies before."""
+        if self._life.touch():
             super().write(rows)
 
 
