@@ -1,0 +1,1 @@
+"""Temporal's List Filter: tokens -> syntax -> expressions with types, the same for every store."""
