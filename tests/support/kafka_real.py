@@ -11,9 +11,9 @@ is an error: a skip would hide it.
 import fcntl
 import os
 import shutil
-import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,6 +68,16 @@ log.cleaner.dedupe.buffer.size=8388608
 transaction.abort.timed.out.transaction.cleanup.interval.ms=500
 """
 
+# Java ends with the tests, also when they are killed: their end of the pipe closes. (A death
+# signal of the kernel would come already when the thread ends that started it.)
+_WATCHER = """
+import os, signal, subprocess, sys, threading
+child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+threading.Thread(target=lambda: (os.read(0, 1), child.kill()), daemon=True).start()
+os._exit(child.wait() & 0xFF)
+"""
+
 
 class KafkaDidNotStartError(RuntimeError):
     """Java is there, but no Kafka came up."""
@@ -94,13 +104,18 @@ class RealKafka:
         self._await_listener(int(port))
         return self.address
 
-    def stop(self) -> int:
-        """End Kafka by SIGTERM and return its exit code."""
-        return self._end(signal.SIGTERM)
+    def stop(self) -> None:
+        """End Kafka by SIGTERM."""
+        assert self._process is not None
+        self._process.terminate()
+        self._await_end()
 
-    def kill(self) -> int:
-        """End Kafka by SIGKILL and return its exit code."""
-        return self._end(signal.SIGKILL)
+    def kill(self) -> None:
+        """End Kafka by SIGKILL."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._await_end()
 
     def __enter__(self) -> Self:
         self.start()
@@ -139,16 +154,14 @@ class RealKafka:
     def _run(self, jars: Path, settings: Path) -> subprocess.Popen[bytes]:
         line = [*_java(jars), "-Xmx512m", "-Xms256m", "-XX:+UseSerialGC"]
         line += ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "kafka.Kafka", str(settings)]
-        setpriv = shutil.which("setpriv")
-        if setpriv is not None:  # Java ends with the tests, also when they are killed
-            line = [setpriv, "--pdeathsig", "KILL", *line]
         with self._output_path.open("ab") as output:
             return subprocess.Popen(
-                line,
+                [sys.executable, "-c", _WATCHER, *line],
                 cwd=self.folder,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     def _await_listener(self, port: int) -> None:
@@ -165,16 +178,15 @@ class RealKafka:
         said = self._output_path.read_text(errors="replace")[-4000:]
         raise KafkaDidNotStartError(f"expected a Kafka on port {port}, but it said:\n{said}")
 
-    def _end(self, number: signal.Signals) -> int:
+    def _await_end(self) -> None:
         assert self._process is not None
         process, self._process = self._process, None
-        process.send_signal(number)
+        assert process.stdin is not None
         try:
-            return process.wait(STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise
+            process.wait(STOP_TIMEOUT)
+        finally:
+            process.stdin.close()  # what has not ended by now is killed by its watcher
+            process.wait(STOP_TIMEOUT)
 
 
 @contextmanager

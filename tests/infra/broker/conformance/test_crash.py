@@ -160,11 +160,11 @@ def test_transactions_are_all_or_nothing_over_kills(start_embedded: StartEmbedde
     confirmed: list[int] = []
     for number in range(40):
         with ThreadPoolExecutor(1) as threads:
-            killing = threads.submit(crash, kafka) if number % 8 == 4 else None
-            if _transact(producer, number):
+            transacting = threads.submit(_transact, producer, number)
+            if number % 8 == 4:
+                crash(kafka)
+            if transacting.result():
                 confirmed.append(number)
-            if killing is not None:
-                killing.result()
     for partition in range(PARTITIONS):
         found = read_all(kafka.address, "crash", [partition], isolation_level="read_committed")
         numbers = [int(message.value()) for message in found]

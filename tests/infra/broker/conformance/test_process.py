@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,19 @@ time.sleep(600)
     process.kill()
     process.wait()
     eventually("the broker's end", lambda: is_gone(pid))
+
+
+def test_the_end_of_the_thread_that_started_it_does_not_end_it(
+    start_embedded: StartEmbedded,
+) -> None:
+    """A parent may start it from a thread that ends; the parent lives."""
+    with ThreadPoolExecutor(1) as threads:
+        kafka = threads.submit(start_embedded).result()
+        with Wire(kafka.address) as wire:
+            assert wire.ask(metadata_request([])).brokers
+    with Wire(kafka.address) as wire:
+        for _ in range(200):
+            assert wire.ask(metadata_request([])).brokers
 
 
 def test_a_detached_one_outlives_its_stdin(start_embedded: StartEmbedded) -> None:
