@@ -17,9 +17,10 @@ from topology.decision import Ask, Change, Decision, Namespace, ReplyBody, Rows,
 from topology.namespace import decide as namespaces
 from topology.own_work import FireDue
 from topology.turn import Turn
-from topology.workflow import answers, evolve, execution, keys, views
+from topology.workflow import answers, buffering, evolve, execution, keys, views, workflow_task
 from topology.workflow import rows as run_rows
 from topology.workflow.decide import COMMANDS
+from topology.workflow.limits import Limits
 from topology.workflow.state import Current, Run
 
 CACHED_RUNS = 16_384
@@ -31,8 +32,9 @@ Written = dict[bytes, bytes | None]
 class Core:
     """All entities of one partition; implements `topology.machine.Machine`."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, limits: Limits | None = None) -> None:
         self._rows = rows
+        self._limits = limits or Limits()
         self._runs: OrderedDict[str, Run] = OrderedDict()
         self._currents: OrderedDict[bytes, Current] = OrderedDict()
 
@@ -47,6 +49,8 @@ class Core:
             raise Unimplemented(f"method {ask.method} is not served yet")
         turn = self._turn(ask, now=now, seed=seed)
         command(turn, ask.request)
+        if turn.changes and buffering.is_over(turn.state):
+            workflow_task.overflow(turn)
         return self._close(turn)
 
     def decide_too_large(self, ask: Ask, *, now: int, seed: bytes) -> Decision:
@@ -141,6 +145,7 @@ class Core:
             folds=evolve,
             current=self._current(ask.namespace.id, ask.workflow_id),
             load=self._load,
+            limits=self._limits,
         )
 
     def _close(self, turn: Turn) -> Decision:

@@ -30,6 +30,7 @@ from topology.decision import (
 from topology.effects import Effect
 from topology.workflow.facts import EventBuffered, Private, RunOpened
 from topology.workflow.keys import batch_key
+from topology.workflow.limits import Limits
 from topology.workflow.state import Current, Execution, Run
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -68,6 +69,7 @@ class Turn:
         folds: Folds,
         current: Current | None,
         load: Callable[[str], Run | None],
+        limits: Limits,
     ) -> None:
         self.ask = ask
         self.now = now
@@ -79,6 +81,7 @@ class Turn:
         self.opened: set[str] = set()
         self.effects: list[Effect] = []
         self.replies: list[Reply] = []
+        self.limits = limits
         self._seed = seed
         self._ids = 0
         self._folds = folds

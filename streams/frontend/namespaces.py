@@ -138,7 +138,7 @@ def _described(services: Services, record: Any) -> service.DescribeNamespaceResp
     about.description = record["description"]
     about.owner_email = record["owner_email"]
     about.data.update(record["custom_data"])
-    about.capabilities.SetInParent()
+    about.capabilities.eager_workflow_start = True
     about.limits.blob_size_limit_error = BLOB_BYTES
     about.limits.memo_size_limit_error = BLOB_BYTES
     config = response.config

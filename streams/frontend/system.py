@@ -48,6 +48,7 @@ async def system_info(services: Services, call: Call) -> bytes:  # noqa: ARG001 
     capabilities.activity_failure_include_heartbeat = True
     capabilities.encoded_failure_attributes = True
     capabilities.sdk_metadata = True
+    capabilities.eager_workflow_start = True
     return response.SerializeToString()
 
 

@@ -9,11 +9,13 @@ the poll is answered or waits on.
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
-from schemas.instants import MINUTE
+from schemas.instants import MINUTE, SECOND
 from topology.decision import Rows
 from topology.matching.backlog import Backlog
 from topology.matching.tasks import Match, Poll, QueueKey, Task
 
+BUSY: Final = SECOND
+"""A queue that was polled this lately will be polled again soon."""
 IDLE: Final = 5 * MINUTE
 """A queue that nobody has used for so long is forgotten, its stored tasks are not."""
 REMEMBERED: Final = 5 * MINUTE
@@ -52,6 +54,10 @@ class TaskQueue:
     def may_match(self) -> bool:
         """Polls and tasks wait, as far as can be said without reading rows."""
         return bool(self._polls) and not self.backlog.is_empty
+
+    def is_busy(self, now: int) -> bool:
+        """Tell whether workers poll it all the time: a task will not wait for long."""
+        return now - self._used_at < BUSY
 
     def wait(self, poll: Poll, now: int) -> None:
         """Let a poll wait behind the others, and remember who it was."""

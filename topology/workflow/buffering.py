@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from schemas import event_types as on
 from schemas.temporal import history
 from topology.turn import Turn
+from topology.workflow import limits
 from topology.workflow.facts import BufferedDropped, BufferFlushed, EventBuffered
 from topology.workflow.state import Attached, Run
 
@@ -56,6 +57,14 @@ def _begun_by(attributes: Any) -> int:
     if field not in attributes.DESCRIPTOR.fields_by_name:
         field = "initiated_event_id"
     return int(getattr(attributes, field))
+
+
+def is_over(run: Run) -> bool:
+    """Whether more waits than a buffer may hold (temporal-core 2.5)."""
+    waiting = run.buffered
+    if len(waiting) > limits.BUFFERED_EVENTS_MAX:
+        return True
+    return bool(waiting) and sum(map(len, waiting)) > limits.BUFFERED_BYTES_MAX
 
 
 def drop_fired(turn: Turn, timer_id: str) -> int:

@@ -49,7 +49,7 @@ StartRequest = (
 # -- ask
 
 
-def open_run(turn: Turn, request: StartRequest, *, run_id: str) -> None:
+def open_run(turn: Turn, request: StartRequest, *, run_id: str, is_eager: bool = False) -> None:
     """Begin a run of this workflow id and turn to it: RunOpened and Started."""
     turn.open(
         RunOpened(
@@ -83,6 +83,7 @@ def open_run(turn: Turn, request: StartRequest, *, run_id: str) -> None:
     given.identity = request.identity
     given.attempt = 1
     given.cron_schedule = request.cron_schedule
+    given.eager_execution_accepted = is_eager
     given.first_workflow_task_backoff.CopyFrom(request.workflow_start_delay)
     if request.HasField("user_metadata"):
         event.user_metadata.CopyFrom(request.user_metadata)

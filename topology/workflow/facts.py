@@ -61,7 +61,7 @@ class WorkflowTaskStarted(Private, frozen=True, array_like=True):
     identity: str
     started_at: int
     history_bytes: int
-    suggests_continue_as_new: bool
+    continue_reasons: tuple[int, ...]
 
 
 class WorkflowTaskDropped(Private, frozen=True, array_like=True):

@@ -2,8 +2,13 @@
 
 from typing import Final
 
+import msgspec
+
 from schemas.instants import MINUTE, SECOND
+from schemas.temporal import enums
 from topology.workflow.state import Execution
+
+_Reason = enums.SuggestContinueAsNewReason
 
 TASK_TIMEOUT_DEFAULT: Final = 10 * SECOND
 TASK_TIMEOUT_MAX: Final = 120 * SECOND
@@ -17,10 +22,22 @@ ID_LENGTH_MAX: Final = 1_000
 PENDING_MAX: Final = 2_000
 BUFFERED_EVENTS_MAX: Final = 100
 BUFFERED_BYTES_MAX: Final = 2 * 1024 * 1024
-HISTORY_EVENTS_SUGGEST: Final = 4_096
-HISTORY_BYTES_SUGGEST: Final = 4 * 1024 * 1024
 
 
-def suggests_continue_as_new(row: Execution) -> bool:
-    """Whether the history is long enough to tell the workflow so."""
-    return row.next_event_id > HISTORY_EVENTS_SUGGEST or row.history_bytes >= HISTORY_BYTES_SUGGEST
+class Limits(msgspec.Struct, frozen=True):
+    """Limits that a server's settings may change (Temporal's dynamic configuration)."""
+
+    history_events_suggest: int = 4_096
+    """Events from which on a workflow is told to continue as new."""
+    history_bytes_suggest: int = 4 * 1024 * 1024
+    """Bytes of history from which on it is told so."""
+
+
+def reasons_to_continue_as_new(row: Execution, limits: Limits) -> tuple[int, ...]:
+    """Return why the workflow should continue as new (SuggestContinueAsNewReason), if at all."""
+    reasons: list[int] = []
+    if row.history_bytes >= limits.history_bytes_suggest:
+        reasons.append(_Reason.SUGGEST_CONTINUE_AS_NEW_REASON_HISTORY_SIZE_TOO_LARGE)
+    if row.next_event_id > limits.history_events_suggest:
+        reasons.append(_Reason.SUGGEST_CONTINUE_AS_NEW_REASON_TOO_MANY_HISTORY_EVENTS)
+    return tuple(reasons)

@@ -5,10 +5,11 @@ the reuse policy over a closed one (temporal-core 2.8). The same request id is t
 """
 
 from schemas.errors import WorkflowAlreadyStarted
+from schemas.instants import span_of
 from schemas.temporal import common, enums, service
-from topology.decision import ReplyBody
+from topology.decision import ReplyBody, Rows
 from topology.turn import Turn
-from topology.workflow import execution, signal, workflow_task
+from topology.workflow import execution, histories, signal, workflow_task
 from topology.workflow.execution import RUNNING
 from topology.workflow.state import Current
 
@@ -26,6 +27,9 @@ _UNSUCCESSFUL = frozenset(
 )
 _TERMINATED_BY_START = "TerminateIfRunning WorkflowIdReusePolicy"
 _SERVER = "history-service"
+_EAGER_TASK = service.StartWorkflowExecutionResponse.DESCRIPTOR.fields_by_name[
+    "eager_workflow_task"
+].number
 
 
 def start(turn: Turn, request: service.StartWorkflowExecutionRequest) -> None:
@@ -75,9 +79,25 @@ def start_reply(turn_namespace: str, workflow_id: str, run_id: str, *, status: i
 
 def _begin(turn: Turn, request: service.StartWorkflowExecutionRequest) -> None:
     run_id = turn.new_id()
-    execution.open_run(turn, request, run_id=run_id)
-    workflow_task.schedule_if_idle(turn)
-    _reply_started(turn, run_id, RUNNING)
+    _open(turn, request, run_id)
+
+
+def _open(turn: Turn, request: service.StartWorkflowExecutionRequest, run_id: str) -> None:
+    """Begin a run; its first task goes to the caller where it may (eager start)."""
+    is_eager = request.request_eager_execution and not span_of(request.workflow_start_delay)
+    execution.open_run(turn, request, run_id=run_id, is_eager=is_eager)
+    if not is_eager:
+        workflow_task.schedule_if_idle(turn)
+        return _reply_started(turn, run_id, RUNNING)
+    workflow_task.schedule_inline(turn, request.identity, poll_id=request.request_id)
+    run, ask = turn.state, turn.ask
+
+    def answer(rows: Rows) -> bytes:
+        task = histories.workflow_task_answer(run, rows)
+        plain = start_reply(ask.namespace.name, ask.workflow_id, run_id, status=RUNNING)
+        return plain + histories.field(_EAGER_TASK, task)
+
+    return turn.reply("started", answer, run_id=run_id)
 
 
 def _start_over(
@@ -92,9 +112,7 @@ def _start_over(
     if policy == _Conflict.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING:
         run_id = turn.new_id()
         _terminate(turn, current.run_id, run_id)
-        execution.open_run(turn, request, run_id=run_id)
-        workflow_task.schedule_if_idle(turn)
-        return _reply_started(turn, run_id, RUNNING)
+        return _open(turn, request, run_id)
     if policy == _Conflict.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING:
         is_attached = request.HasField("on_conflict_options")
         if is_attached:

@@ -30,7 +30,7 @@ class WorkflowTask(msgspec.Struct, frozen=True, array_like=True):
     poll_id: str = ""
     identity: str = ""
     history_bytes: int = 0  # at its start
-    suggests_continue_as_new: bool = False
+    continue_reasons: tuple[int, ...] = ()  # why it should continue as new
     queue: str = ""  # a sticky one; empty: the run's own
     start_timeout: int = 0  # schedule to start, of a sticky one
 

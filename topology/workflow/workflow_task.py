@@ -72,15 +72,15 @@ def timeout_of(task_timeout: int, attempt: int) -> int:
     return int(task_timeout + min(backoff, limits.TASK_RETRY_MAX_INTERVAL))
 
 
-def schedule_inline(turn: Turn, identity: str) -> None:
-    """Schedule the next task and start it at once for the worker that is answering."""
+def schedule_inline(turn: Turn, identity: str, *, poll_id: str = INLINE_POLL_ID) -> None:
+    """Schedule the next task and start it at once for the one who asks."""
     _record_scheduled(
         turn,
         attempt=1,
         timeout=timeout_of(turn.execution.task_timeout, 1),
         at=turn.now,
     )
-    _record_started(turn, INLINE_POLL_ID, identity)
+    _record_started(turn, poll_id, identity)
 
 
 def start(turn: Turn, ask: StartTask) -> None:
@@ -91,9 +91,9 @@ def start(turn: Turn, ask: StartTask) -> None:
         if task.poll_id != ask.poll_id:
             raise Stale(f"expected task {ask.scheduled_event_id} to wait, found it started")
     elif task.is_transient and task.scheduled_event_id == row.next_event_id:
-        suggests = limits.suggests_continue_as_new(row)
+        reasons = limits.reasons_to_continue_as_new(row, turn.limits)
         turn.record(
-            WorkflowTaskStarted(ask.poll_id, ask.identity, turn.now, row.history_bytes, suggests)
+            WorkflowTaskStarted(ask.poll_id, ask.identity, turn.now, row.history_bytes, reasons)
         )
     else:
         if task.is_transient:  # new events came: a normal one, attempt 1
@@ -243,6 +243,17 @@ def time_out(turn: Turn) -> None:
     _retry(turn)
 
 
+def overflow(turn: Turn) -> None:
+    """Fail the started task: more events wait for it than a buffer may hold."""
+    given = history.WorkflowTaskFailedEventAttributes(cause=_FORCE_CLOSE)
+    record_failed(turn, given)
+    buffering.flush(turn)
+    attempt = turn.execution.task_attempt
+    timeout = timeout_of(turn.execution.task_timeout, attempt)
+    _record_scheduled(turn, attempt=attempt, timeout=timeout, at=turn.now)
+    _offer(turn)
+
+
 def force_close(turn: Turn, *, identity: str = "") -> None:
     """Fail a started task because the run is closed from outside; flush what was buffered."""
     task = turn.execution.task
@@ -292,7 +303,9 @@ def _record_started(turn: Turn, poll_id: str, identity: str) -> int:
     given.identity = identity
     given.request_id = poll_id
     given.history_size_bytes = row.history_bytes
-    given.suggest_continue_as_new = limits.suggests_continue_as_new(row)
+    reasons = limits.reasons_to_continue_as_new(row, turn.limits)
+    given.suggest_continue_as_new = bool(reasons)
+    given.suggest_continue_as_new_reasons.extend(reasons)  # type: ignore[arg-type]  # ints
     return turn.record(event)
 
 
@@ -309,7 +322,8 @@ def _publish(turn: Turn) -> WorkflowTask:
         given.identity = task.identity
         given.request_id = task.poll_id
         given.history_size_bytes = task.history_bytes
-        given.suggest_continue_as_new = task.suggests_continue_as_new
+        given.suggest_continue_as_new = bool(task.continue_reasons)
+        given.suggest_continue_as_new_reasons.extend(task.continue_reasons)  # type: ignore[arg-type]
         turn.record(event)
         task = turn.execution.task
         assert task is not None, "expected the task just published"
@@ -385,7 +399,7 @@ def on_started(run: Run, event: history.HistoryEvent, _batch_id: int) -> Run:
         poll_id=given.request_id,
         identity=given.identity,
         history_bytes=given.history_size_bytes,
-        suggests_continue_as_new=given.suggest_continue_as_new,
+        continue_reasons=tuple(given.suggest_continue_as_new_reasons),
     )
     return replace(run, execution=replace(row, task=task))
 
@@ -440,7 +454,7 @@ def on_taken(run: Run, fact: WorkflowTaskStarted) -> Run:
         poll_id=fact.poll_id,
         identity=fact.identity,
         history_bytes=fact.history_bytes,
-        suggests_continue_as_new=fact.suggests_continue_as_new,
+        continue_reasons=fact.continue_reasons,
     )
     return replace(run, execution=replace(row, task=task))
 
