@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from schemas.errors import NotTheOwner
 from streams.log.ports import Clock
 from streams.matching.counts import Counts
+from streams.matching.held import HeldTasks
 from streams.matching.served import ServedPartition
 from streams.matching.settings import MatchingSettings
 from streams.matching.tasks_log import TasksLog
@@ -37,6 +38,7 @@ class Matcher:
     def __init__(  # noqa: PLR0913  made in one place, from what it ties together
         self,
         log: TasksLog,
+        held: HeldTasks,
         polls: WaitingPolls,
         verdicts: Verdicts,
         *,
@@ -47,6 +49,7 @@ class Matcher:
     ) -> None:
         """`failed` is told of bugs."""
         self._log = log
+        self._held = held
         self._polls = polls
         self._verdicts = verdicts
         self._clock = clock
@@ -60,7 +63,9 @@ class Matcher:
         if not queue.may_match or not served.is_ready:
             return
         offered = queue.offer(served.store, self._clock.now())
-        self.remove_expired(served, offered.expired)
+        self._counts.expired += len(offered.expired)
+        for task in offered.expired:
+            self._remove(served, queue, task)
         for match in offered.matches:
             bound = _Match(served, queue, match.task, self._bind(match.poll))
             self.spawn(self._see_through(bound))
@@ -76,8 +81,8 @@ class Matcher:
         self.spawn(self._perform(match, performed))
         return performed
 
-    def remove_expired(self, served: ServedPartition, expired: Sequence[Task]) -> None:
-        """Drop expired tasks; history's timers tell whoever must know."""
+    def remove_swept(self, served: ServedPartition, expired: Sequence[Task]) -> None:
+        """Drop expired tasks of queues that nobody polls."""
         self._counts.expired += len(expired)
         for task in expired:
             self._log.remove(served.number, task.key)
@@ -142,8 +147,7 @@ class Matcher:
         verdict = await self._ask(match)
         self._counts.backlog_matches += isinstance(verdict, bytes)
         if isinstance(verdict, bytes) or verdict is Verdict.OBSOLETE:
-            if not match.served.is_closed:  # only the owner writes tombstones
-                self._log.remove(match.served.number, match.task.key)
+            self._remove(match.served, match.queue, match.task)
         elif verdict is Verdict.NOBODY:
             self._put_back(match.served, match.queue, match.task)
         else:
@@ -182,6 +186,13 @@ class Matcher:
         else:
             queue.wait_on(waiting.poll)
             self.look(served, queue)
+
+    def _remove(self, served: ServedPartition, queue: TaskQueue, task: Task) -> None:
+        """Remove a taken task for good; one that was never written needs no tombstone."""
+        if self._held.release(task.key):
+            queue.backlog.on_removed(task.key, 0)
+        elif not served.is_closed:  # only the owner writes tombstones
+            self._log.remove(served.number, task.key)
 
     def _put_back(self, served: ServedPartition, queue: TaskQueue, task: Task) -> None:
         if not served.is_closed and queue.backlog.put_back(task):

@@ -15,6 +15,7 @@ from schemas.errors import NotTheOwner, Unavailable
 from schemas.ids import queue_partition
 from streams.log.ports import CommandBatch
 from streams.matching.counts import Counts
+from streams.matching.held import HeldTasks
 from streams.matching.matcher import Matcher
 from streams.matching.ports import Claimed, MatchingPorts
 from streams.matching.served import ROLE, TOPIC, ServedPartition
@@ -69,8 +70,10 @@ class MatchingNode:
         self._polls = WaitingPolls(
             polls_limit=settings.polls_limit, answered_limit=settings.answered_limit
         )
+        self._held = HeldTasks(self._log, settings)
         self._matcher = Matcher(
             self._log,
+            self._held,
             self._polls,
             Verdicts(ports.starter, settings),
             clock=ports.clock,
@@ -102,6 +105,7 @@ class MatchingNode:
         await self._matcher.stop(timeout_s=self._settings.stop_timeout_s)
         for waiting in list(self._polls.by_id.values()):
             waiting.answer(_EMPTY)
+        self._held.write_all()
         await self._log.stop()
         for number in list(self._served):
             self._lose(number)
@@ -159,6 +163,8 @@ class MatchingNode:
             poll = queue.match(offered)
             if poll is not None:
                 return self._matcher.start_at_once(served, queue, offered, poll)
+            if queue.is_busy(self._ports.clock.now()):
+                return self._held.hold(home, offered)
         return self._log.put(home, offered.key, tasks.value_of(offered))
 
     # -- polls
@@ -330,6 +336,6 @@ class MatchingNode:
         now = self._ports.clock.now()
         for served in self._served.values():
             served.forget_idle(now)
-            self._matcher.remove_expired(served, served.sweep(now))
+            self._matcher.remove_swept(served, served.sweep(now))
         loop = asyncio.get_running_loop()
         self._upkeep = loop.call_later(self._settings.upkeep_interval_s, self._keep_up)

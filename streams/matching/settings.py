@@ -18,6 +18,10 @@ class MatchingSettings(msgspec.Struct, frozen=True):
     """Delay before the first repeat of what failed, s; it doubles."""
     retry_max_delay_s: float = 5.0
     """Longest delay between repeats, s."""
+    hold_delay_s: float = 1.0
+    """A task of a queue that workers keep polling is written to `tasks` after so long, s."""
+    held_limit: int = 500
+    """So many tasks are held unwritten; then the oldest is written, count."""
     rest_delay_s: float = 0.5
     """Delay before a task is offered again whose history partition could not be asked, s."""
     reclaim_delay_s: float = 1.0

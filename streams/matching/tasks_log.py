@@ -53,9 +53,16 @@ class TasksLog:
         self._resting: set[_Entry] = set()
         self._is_stopped = False
 
-    def put(self, partition: int, key: bytes, value: bytes) -> asyncio.Future[None]:
+    def put(
+        self,
+        partition: int,
+        key: bytes,
+        value: bytes,
+        future: asyncio.Future[None] | None = None,
+    ) -> asyncio.Future[None]:
         """Append a task; the future is resolved once that is acknowledged."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if future is None:
+            future = asyncio.get_running_loop().create_future()
         self._open[key] = future
         self._gather(partition, _Entry(key, value, future))
         return future

@@ -8,7 +8,8 @@ from streams.matching.settings import MatchingSettings
 from tests.streams.matching.world import Life, Outside, TaskId, offer_of, run, task_id, turns
 from topology.effects import OfferTask
 
-ONE = MatchingSettings(partitions=1)
+HOLDING = MatchingSettings(partitions=1)
+WRITING = MatchingSettings(partitions=1, held_limit=0)
 BEFORE = 4
 """Offers that no poll waits for."""
 AFTER = 4
@@ -19,8 +20,9 @@ CROWD = 3
 class Story:
     """What is offered, and what workers got, over several lives."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: MatchingSettings) -> None:
         self.outside = Outside()
+        self._settings = settings
         self.offers = [offer_of(number) for number in range(BEFORE + AFTER)]
         self.performed: set[TaskId] = set()
         self.answers: list[bytes] = []
@@ -32,7 +34,7 @@ class Story:
         """Live until all is quiet, or until the crash; return how often the outside was touched."""
         self.life_count += 1
         self.outside.claims.listeners.clear()
-        life = Life(self.outside, ONE, crash_at=crash_at)
+        life = Life(self.outside, self._settings, crash_at=crash_at)
         story = asyncio.create_task(self._act(life))
         crash = asyncio.create_task(life.crashed.wait())
         await asyncio.wait({story, crash}, return_when=asyncio.FIRST_COMPLETED)
@@ -73,21 +75,30 @@ class Story:
             self.answers.append(answer)
 
 
-def touches() -> int:
+def touches(settings: MatchingSettings) -> int:
     """Return how often a life without a crash touches the outside."""
 
     async def main() -> int:
-        return await Story().live(0)
+        return await Story(settings).live(0)
 
     return run(main())
 
 
-@pytest.mark.parametrize("first", range(1, touches() + 1))
-def test_m1_a_crash_anywhere_loses_nothing_and_starts_nothing_twice(first: int) -> None:
+CASES = [
+    pytest.param(settings, first, id=f"{name}-{first}")
+    for name, settings in (("holding", HOLDING), ("writing", WRITING))
+    for first in range(1, touches(settings) + 1)
+]
+
+
+@pytest.mark.parametrize(("settings", "first"), CASES)
+def test_m1_a_crash_anywhere_loses_nothing_and_starts_nothing_twice(
+    settings: MatchingSettings, first: int
+) -> None:
     """Die at one point, and again at the same one in the next life; the third life finds all."""
 
     async def main() -> None:
-        story = Story()
+        story = Story(settings)
         await story.live(first)
         await story.live(first)
         await story.live(0)
@@ -102,11 +113,14 @@ def test_m1_a_crash_anywhere_loses_nothing_and_starts_nothing_twice(first: int) 
     run(main())
 
 
-def test_m1_without_a_crash_every_task_reaches_a_worker_or_is_handed_back() -> None:
+@pytest.mark.parametrize("settings", [HOLDING, WRITING])
+def test_m1_without_a_crash_every_task_reaches_a_worker_or_is_handed_back(
+    settings: MatchingSettings,
+) -> None:
     """Each start has one answer or one handing back."""
 
     async def main() -> None:
-        story = Story()
+        story = Story(settings)
         await story.live(0)
         history = story.outside.history
         assert (
