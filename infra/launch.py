@@ -9,9 +9,11 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack, ExitStack, suppress
+from importlib import import_module
 from types import FrameType
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from infra import log
 from infra.banner import banner
@@ -22,6 +24,8 @@ from infra.settings import Settings
 
 if TYPE_CHECKING:
     from infra.process import Node
+
+T = TypeVar("T")
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _STOPPED_AT_ONCE: Final = 130
@@ -66,22 +70,24 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 async def _serve(settings: Settings, folder: DataFolder) -> None:
     end = End(folder)
+    importing = asyncio.ensure_future(asyncio.to_thread(import_module, "infra.process"))
     async with AsyncExitStack() as stack:
         kafka = settings.kafka.address
         if not kafka:
-            starting = asyncio.ensure_future(_started_broker(settings, folder))
-            await asyncio.sleep(0)  # the child is on its way before the imports begin
-        from infra.process import Node  # noqa: PLC0415  # while the broker starts
-
-        if not kafka:
-            child = await starting
+            child = await end.or_result(_started_broker(settings, folder))
+            if child is None:
+                return
             stack.push_async_callback(child.stop)
             end.watch(child)
             kafka = child.address
+        await importing
+        from infra.process import Node  # noqa: PLC0415  # it was imported while the broker started
+
         node = Node(settings, folder.path, kafka, on_failure=end.fail)
         stack.push_async_callback(_stopped, node, end, timeout_s=settings.node.stop_timeout_s)
-        if await _is_started(node, end, timeout_s=settings.node.start_timeout_s):
-            sys.stdout.write(banner(settings, folder, node.address, kafka=kafka))
+        address = await end.or_result(_started(node, settings.node.start_timeout_s))
+        if address is not None:
+            sys.stdout.write(banner(settings, folder, address, kafka=kafka))
             sys.stdout.flush()
             await end.reached
 
@@ -102,21 +108,14 @@ async def _started_broker(settings: Settings, folder: DataFolder) -> BrokerChild
     return child
 
 
-async def _is_started(node: "Node", end: "End", *, timeout_s: float) -> bool:
-    """Start the node; False: it was told to stop meanwhile. Raises what failed."""
-    starting = asyncio.ensure_future(node.start())
-    await asyncio.wait(
-        {starting, end.reached}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
-    )
-    if starting.done():
-        starting.result()
-        return True
-    starting.cancel()
-    await asyncio.wait({starting})
-    if not end.reached.done():
-        raise StartFailure(f"The node was not ready within {timeout_s:g} s.")
-    end.reached.result()
-    return False
+async def _started(node: "Node", timeout_s: float) -> str:
+    """Start the node; return the address it serves at."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await node.start()
+    except TimeoutError as error:
+        raise StartFailure(f"The node was not ready within {timeout_s:g} s.") from error
+    return node.address
 
 
 async def _stopped(node: "Node", end: "End", *, timeout_s: float) -> None:
@@ -151,6 +150,18 @@ class End:
     def failure(self) -> BaseException | None:
         """Which part died, if one did."""
         return self.reached.exception() if self.reached.done() else None
+
+    async def or_result(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Return the result of some work; None when told to stop first. Raises what failed."""
+        working = asyncio.ensure_future(work)
+        either: set[asyncio.Future[Any]] = {working, self.reached}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        working.cancel()
+        await asyncio.wait({working})
+        self.reached.result()
+        return None
 
     def fail(self, sentence: str) -> None:
         """End with a failure; may be called in any thread."""
