@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from schemas.errors import Unimplemented
+from schemas.temporal import enums, history
 from topology.effects import Forward, Quote
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -128,6 +129,46 @@ def parse(method: str, request: bytes, event: bytes) -> Asked:
         raise Unimplemented(f"method {method} is not a forward")
     return replace(decode(request), event=event)
 
+
+def failure_of(asked: Asked) -> Forward | None:
+    """Return what a sender must hear whose forward came to nothing (L13); None: it does not wait.
+
+    SDKs know few causes; the ones that they turn into failures of the workflow's call are taken.
+    """
+    match asked:
+        case StartChild():
+            told: Asked = ChildNotStarted(
+                parent_run_id=asked.parent_run_id,
+                initiated_event_id=asked.initiated_event_id,
+                cause=_CHILD_FAILED,
+            )
+            return forward(
+                told, namespace=asked.parent_namespace, workflow_id=asked.parent_workflow_id
+            )
+        case SignalExternal() | CancelExternal():
+            is_signal = isinstance(asked, SignalExternal)
+            kind = ExternalSignaled if is_signal else ExternalCancelRequested
+            told = kind(
+                run_id=asked.sender_run_id,
+                initiated_event_id=history.HistoryEvent.FromString(asked.event).event_id,
+                cause=_SIGNAL_FAILED if is_signal else _CANCEL_FAILED,
+            )
+            return forward(
+                told, namespace=asked.sender_namespace, workflow_id=asked.sender_workflow_id
+            )
+        case _:
+            return None
+
+
+_CHILD_FAILED = enums.StartChildWorkflowExecutionFailedCause.Value(
+    "START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_WORKFLOW_ALREADY_EXISTS"
+)
+_SIGNAL_FAILED = enums.SignalExternalWorkflowExecutionFailedCause.Value(
+    "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND"
+)
+_CANCEL_FAILED = enums.CancelExternalWorkflowExecutionFailedCause.Value(
+    "CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND"
+)
 
 _decoders: dict[str, Callable[[bytes], Asked]] = {
     kind.__name__: msgspec.msgpack.Decoder(kind).decode for kind in KINDS

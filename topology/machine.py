@@ -4,10 +4,11 @@ The engine owns a `Machine` for each partition it serves or follows. It is pure 
 of decoded entities, which `forget` empties (L5).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from topology.decision import Ask, Change, Decision, ReplyBody, Rows
+from topology.effects import Forward, Quote
 
 
 class Machine(Protocol):
@@ -31,6 +32,18 @@ class Machine(Protocol):
 
     def read(self, method: str, request: object, namespace_id: str, rows: Rows) -> bytes:
         """Answer a read of accepted state: describe, history pages. Raises NotFound."""
+        ...
+
+    def parse_forward(self, method: str, request: bytes, event: bytes) -> object:
+        """Return the request of a forward (L16), with the event that came with it."""
+        ...
+
+    def forward_failed(self, method: str, request: bytes, event: bytes) -> Forward | None:
+        """Return what a sender must hear whose forward cannot be decided, if it waits (L13)."""
+        ...
+
+    def quoted(self, quotes: Sequence[Quote], rows: Rows) -> list[bytes]:
+        """Return the history events that travel with forwards, from accepted rows."""
         ...
 
     def due(self, rows: Rows, *, after: bytes, until: int, limit: int) -> list[tuple[bytes, Ask]]:

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError, Message
 from schemas.errors import FailedPrecondition, Internal, InvalidArgument, Unimplemented
 from schemas.instants import span_of
 from schemas.temporal import common, enums, service, taskqueue
+from topology.workflow import cron
 
 ID_BYTES = 1_000
 BLOB_BYTES = 2 * 1024 * 1024
@@ -134,14 +135,17 @@ def _check_duration(name: str, duration: Duration) -> None:
 
 
 def check_delay_and_cron(request: StartRequest) -> None:
-    """Check the start delay; cron schedules are not served yet."""
+    """Check the start delay and the cron schedule."""
     has_delay = request.HasField("workflow_start_delay")
     if request.cron_schedule and has_delay:
         raise InvalidArgument("CronSchedule and WorkflowStartDelay may not be used together.")
     if has_delay:
         _check_duration("WorkflowStartDelaySeconds", request.workflow_start_delay)
     if request.cron_schedule:
-        raise Unimplemented("CronSchedule is not served by this version of Millrace")
+        try:
+            cron.parse(request.cron_schedule)
+        except cron.BadSchedule as error:
+            raise InvalidArgument("invalid CronSchedule.") from error
 
 
 def check_retry_policy(policy: common.RetryPolicy) -> None:

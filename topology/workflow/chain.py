@@ -1,14 +1,14 @@
 """The chain of runs: a run closes and the next one begins, in one transition.
 
-closed --continue as new, retry--> the next run, of the same workflow id and the same first run.
-What the next run takes over stands in the closed run's Started event. Cron schedules join here.
+closed --continue as new, retry, cron--> the next run, of the same workflow id and the same first
+run. What the next run takes over stands in the closed run's Started event.
 """
 
 from schemas import event_types as on
 from schemas.instants import SECOND, duration_of, span_of
-from schemas.temporal import command, enums, failure, history
+from schemas.temporal import command, common, enums, failure, history
 from topology.turn import Turn
-from topology.workflow import closing, failures, keys, limits, retry, workflow_task
+from topology.workflow import closing, cron, failures, keys, limits, retry, workflow_task
 from topology.workflow.bad_command import BadCommand
 from topology.workflow.facts import RunOpened
 from topology.workflow.retry import Chain, Verdict
@@ -76,21 +76,49 @@ def begin_retry(turn: Turn, failed: failure.Failure, *, run_id: str, backoff: in
     _begin(turn, given, run_id=run_id, backoff=backoff)
 
 
+def begin_round(
+    turn: Turn,
+    *,
+    run_id: str,
+    result: common.Payloads | None = None,
+    failed: failure.Failure | None = None,
+) -> None:
+    """Begin the next round of a cron workflow, whose run in focus has just closed."""
+    row = turn.execution
+    given = Started()
+    given.CopyFrom(started_of(turn))
+    given.attempt = 1
+    given.initiator = _Initiator.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE
+    given.ClearField("continued_failure")
+    if failed is not None:
+        given.continued_failure.CopyFrom(failed)
+    if result is not None:
+        given.ClearField("last_completion_result")
+        if result.payloads:
+            given.last_completion_result.CopyFrom(result)
+    wait = cron.backoff(row.cron_schedule, started_at=row.started_at, closed_at=turn.now)
+    _begin(turn, given, run_id=run_id, backoff=wait)
+
+
 def time_out(turn: Turn) -> None:
     """Close the run in focus: its run or execution timeout is over; a next attempt may follow."""
     row = turn.execution
     is_over = bool(row.execution_expires_at) and turn.now >= row.execution_expires_at
     failed = timed_out()
     verdict = Verdict(retry.TIMEOUT) if is_over else after_failure(turn, failed)
-    run_id = turn.new_id() if verdict.state == retry.IN_PROGRESS else ""
+    is_retried = verdict.state == retry.IN_PROGRESS
+    has_round = bool(row.cron_schedule) and not is_over
+    run_id = turn.new_id() if is_retried or has_round else ""
     workflow_task.force_close(turn)
     event = turn.event(on.WORKFLOW_EXECUTION_TIMED_OUT)
     given = event.workflow_execution_timed_out_event_attributes
     given.retry_state = verdict.state  # type: ignore[assignment]  # enums travel as ints
     given.new_execution_run_id = run_id
     closing.close(turn, event, has_next=bool(run_id))
-    if run_id:
+    if is_retried:
         begin_retry(turn, failed, run_id=run_id, backoff=verdict.delay)
+    elif has_round:
+        begin_round(turn, run_id=run_id, failed=failed)
 
 
 def timed_out() -> failure.Failure:

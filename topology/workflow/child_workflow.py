@@ -14,7 +14,7 @@ from schemas.temporal import command, enums, history, workflow
 from topology import forwards
 from topology.effects import Quote
 from topology.turn import Turn
-from topology.workflow import limits, retry, workflow_task
+from topology.workflow import cron, limits, retry, workflow_task
 from topology.workflow.bad_command import BadCommand
 from topology.workflow.state import Child, Run
 
@@ -222,6 +222,14 @@ def _check(turn: Turn, wanted: Wanted) -> None:
                 f"Invalid {name} on StartChildWorkflowExecutionCommand: negative duration. "
                 f"WorkflowId={wanted.workflow_id} WorkflowType={wanted.workflow_type.name} {where}",
             )
+    try:
+        cron.parse(wanted.cron_schedule or "@yearly")
+    except cron.BadSchedule as error:
+        raise BadCommand(
+            _BAD,
+            "invalid CronSchedule on StartChildWorkflowExecutionCommand: invalid CronSchedule.. "
+            f"WorkflowId={wanted.workflow_id} WorkflowType={wanted.workflow_type.name} {where}",
+        ) from error
     if len(turn.state.children) >= limits.PENDING_MAX:
         raise BadCommand(
             _Cause.WORKFLOW_TASK_FAILED_CAUSE_PENDING_CHILD_WORKFLOWS_LIMIT_EXCEEDED,

@@ -12,7 +12,7 @@ from schemas.errors import NotFound
 from schemas.instants import duration_of, instant_of, span_of
 from schemas.temporal import common, enums, history, service
 from topology.turn import Turn
-from topology.workflow import closing, limits, workflow_task
+from topology.workflow import closing, cron, limits, workflow_task
 from topology.workflow.facts import BackoffEnded, DueQuarantined, RunOpened
 from topology.workflow.retry import with_defaults
 from topology.workflow.state import Attached, Execution, Run
@@ -85,6 +85,10 @@ def open_run(turn: Turn, request: StartRequest, *, run_id: str, is_eager: bool =
     given.cron_schedule = request.cron_schedule
     given.eager_execution_accepted = is_eager
     given.first_workflow_task_backoff.CopyFrom(request.workflow_start_delay)
+    if request.cron_schedule:
+        wait = cron.backoff(request.cron_schedule, started_at=turn.now, closed_at=turn.now)
+        given.first_workflow_task_backoff.CopyFrom(duration_of(wait))
+        given.initiator = enums.ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE
     if request.HasField("user_metadata"):
         event.user_metadata.CopyFrom(request.user_metadata)
     event.links.extend(request.links)
@@ -223,6 +227,7 @@ def on_started(run: Run, event: history.HistoryEvent, _batch_id: int) -> Run:
         parent_initiated_event_id=given.parent_initiated_event_id,
         root_workflow_id=given.root_workflow_execution.workflow_id,
         root_run_id=given.root_workflow_execution.run_id,
+        cron_schedule=given.cron_schedule,
     )
     return replace(run, execution=row)
 

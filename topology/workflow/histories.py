@@ -3,13 +3,14 @@
 Events are serialized once, when they are recorded; everything here concatenates those bytes.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from schemas import event_types as on
 from schemas.instants import duration_of, timestamp_of
 from schemas.temporal import enums, history, service
 from topology.decision import Rows
+from topology.effects import Quote
 from topology.tokens import PageToken, Token, pack
 from topology.workflow.keys import batch_key, batches_prefix
 from topology.workflow.state import Execution, Run
@@ -70,6 +71,31 @@ def event_of(batch: bytes, index: int) -> history.HistoryEvent:
         at += size
     size, at = _read_varint(batch, at + 1)
     return history.HistoryEvent.FromString(batch[at : at + size])
+
+
+def quoted(quotes: Sequence[Quote], rows: Rows) -> list[bytes]:
+    """Return quoted events as they were recorded; a batch is cut up once."""
+    known: dict[bytes, list[bytes]] = {}
+    found = []
+    for quote in quotes:
+        key = batch_key(quote.run_id, quote.batch_id)
+        events = known.get(key)
+        if events is None:
+            batch = rows.get(key)
+            assert batch is not None, f"expected batch {quote.batch_id} of run {quote.run_id}"
+            events = known[key] = _events_of(batch)
+        found.append(events[quote.event_id - quote.batch_id])
+    return found
+
+
+def _events_of(batch: bytes) -> list[bytes]:
+    """Return the serialized events of a batch."""
+    at, events = 0, []
+    while at < len(batch):
+        size, at = _read_varint(batch, at + 1)  # behind the tag of field 1
+        events.append(batch[at : at + size])
+        at += size
+    return events
 
 
 def _read_varint(packed: bytes, at: int) -> tuple[int, int]:

@@ -6,11 +6,11 @@ schedule its first workflow task at once: "started" reaches the parent before "c
 
 from schemas import event_types as on
 from schemas.errors import Rejected, Stale
-from schemas.instants import span_of
+from schemas.instants import duration_of, span_of
 from schemas.temporal import enums, history
 from topology import forwards
 from topology.turn import Turn
-from topology.workflow import cancellation, execution, start, workflow_task
+from topology.workflow import cancellation, cron, execution, start, workflow_task
 from topology.workflow.execution import RUNNING
 from topology.workflow.facts import RunOpened
 
@@ -93,6 +93,10 @@ def _open(turn: Turn, ask: forwards.StartChild, initiated: Initiated, run_id: st
     given.attempt = 1
     given.cron_schedule = initiated.cron_schedule
     given.first_workflow_task_backoff.SetInParent()
+    if initiated.cron_schedule:
+        wait = cron.backoff(initiated.cron_schedule, started_at=turn.now, closed_at=turn.now)
+        given.first_workflow_task_backoff.CopyFrom(duration_of(wait))
+        given.initiator = enums.ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE
     given.parent_workflow_namespace = ask.parent_namespace
     given.parent_workflow_namespace_id = ask.parent_namespace_id
     given.parent_workflow_execution.workflow_id = ask.parent_workflow_id

@@ -83,6 +83,7 @@ class Execution(msgspec.Struct, frozen=True, array_like=True):
     parent_initiated_event_id: int = 0
     root_workflow_id: str = ""  # of a child, and of its children
     root_run_id: str = ""
+    cron_schedule: str = ""
     # how far it is
     status: int = 1  # temporal.api.enums.v1.WorkflowExecutionStatus
     closed_at: int = 0

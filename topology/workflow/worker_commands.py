@@ -165,7 +165,12 @@ def _complete_execution(turn: Turn, each: command.Command, completed_id: int) ->
     given.workflow_task_completed_event_id = completed_id
     if wanted.HasField("result"):
         given.result.CopyFrom(wanted.result)
-    closing.close(turn, event, has_next=False)
+    if not turn.execution.cron_schedule:
+        closing.close(turn, event, has_next=False)
+        return
+    given.new_execution_run_id = run_id = turn.new_id()
+    closing.close(turn, event, has_next=True)
+    chain.begin_round(turn, run_id=run_id, result=wanted.result)
 
 
 def _fail_execution(turn: Turn, each: command.Command, completed_id: int) -> None:
@@ -181,12 +186,16 @@ def _fail_execution(turn: Turn, each: command.Command, completed_id: int) -> Non
     given.failure.CopyFrom(wanted.failure)
     verdict = chain.after_failure(turn, wanted.failure)
     given.retry_state = verdict.state  # type: ignore[assignment]  # enums travel as ints
-    if verdict.state != retry.IN_PROGRESS:
+    is_retried = verdict.state == retry.IN_PROGRESS
+    if not is_retried and not turn.execution.cron_schedule:
         closing.close(turn, event, has_next=False)
         return
     given.new_execution_run_id = run_id = turn.new_id()
     closing.close(turn, event, has_next=True)
-    chain.begin_retry(turn, wanted.failure, run_id=run_id, backoff=verdict.delay)
+    if is_retried:
+        chain.begin_retry(turn, wanted.failure, run_id=run_id, backoff=verdict.delay)
+    else:
+        chain.begin_round(turn, run_id=run_id, failed=wanted.failure)
 
 
 def _cancel_execution(turn: Turn, each: command.Command, completed_id: int) -> None:

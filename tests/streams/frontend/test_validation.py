@@ -355,7 +355,7 @@ async def test_deleted_namespace_takes_no_calls() -> None:
 
 @pytest.mark.parametrize(
     "more",
-    [{"cron_schedule": "* * * * *"}, {"completion_callbacks": [{}]}, {"time_skipping_config": {}}],
+    [{"completion_callbacks": [{}]}, {"time_skipping_config": {}}],
 )
 async def test_what_would_silently_not_happen_is_unimplemented(more: dict[str, Any]) -> None:
     """Options that are not built are refused, not dropped."""
