@@ -36,10 +36,10 @@ class Document(msgspec.Struct, frozen=True, array_like=True):
     extra: bytes = b""  # serialized WorkflowExecutionInfo with what else is to be shown
 
     @property
-    def division(self) -> str:
-        """Its namespace division; empty: none."""
+    def division(self) -> str | None:
+        """Its namespace division: there is at most one."""
         held = self.attributes.get(NAMESPACE_DIVISION)
-        return str(held.values[0]) if held else ""
+        return str(held.values[0]) if held else None
 
 
 _encoder = msgspec.msgpack.Encoder()

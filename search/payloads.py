@@ -16,6 +16,7 @@ TYPE: Final = "type"
 _ENCODING: Final = "encoding"
 _JSON: Final = b"json/plain"
 _NULL: Final = b"binary/null"
+_UNREADABLE: Final = object()
 
 
 class NotDecodable(ValueError):
@@ -31,13 +32,9 @@ def decode(payload: common.Payload, value_type: ValueType) -> Attribute | None:
     encoding = payload.metadata.get(_ENCODING, b"")
     if encoding == _NULL:
         return None
-    try:
-        if encoding != _JSON:
-            raise ValueError(f"expected JSON, found {encoding!r}")
-        held = json.loads(payload.data)
-    except ValueError:
-        shown = f"value from <{str(payload).strip()}>"
-        raise NotDecodable(shown) from None
+    held = _held(payload) if encoding == _JSON else _UNREADABLE
+    if held is _UNREADABLE:
+        raise NotDecodable(f"value from <{str(payload).strip()}>")
     if held is None or held == []:
         return None
     if value_type is ValueType.KEYWORD_LIST and not isinstance(held, list):
@@ -102,6 +99,13 @@ def with_types(
         if value_type is not None:
             payload.metadata[TYPE] = value_type.label.encode()
     return typed
+
+
+def _held(payload: common.Payload) -> Any:
+    try:
+        return json.loads(payload.data)
+    except ValueError:
+        return _UNREADABLE
 
 
 def _value(held: Any, value_type: ValueType) -> Value:
