@@ -57,6 +57,9 @@ IMPURE = {
 }
 """What the core never imports: time, ids and seeds arrive as arguments."""
 
+ALLOWED = {"topology/workflow/cron.py": {"datetime"}}
+"""Calendars need dates; the instants they are counted from are arguments all the same."""
+
 IMPURE_CALLS = {"open", "print", "input", "uuid1", "uuid4", "now", "utcnow", "today", "id", "hash"}
 """What the core never calls (`hash` of text differs from process to process)."""
 
@@ -78,7 +81,8 @@ def test_the_core_imports_no_clock_no_randomness_and_no_io() -> None:
     found = {
         source.path: impure
         for source in code()
-        if source.path.startswith("topology/") and (impure := _imported(source) & IMPURE)
+        if source.path.startswith("topology/")
+        and (impure := _imported(source) & IMPURE - ALLOWED.get(source.path, set()))
     }
     assert found == {}
 

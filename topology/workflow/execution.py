@@ -271,7 +271,7 @@ def _has(request: StartRequest, field: str) -> bool:
     known = request.DESCRIPTOR.fields_by_name.get(field)
     if known is None:
         return False
-    return bool(getattr(request, field)) if known.is_repeated else request.HasField(field)  # type: ignore[arg-type]
+    return bool(getattr(request, field)) if known.is_repeated else request.HasField(field)  # type: ignore[arg-type]  # a name from the descriptor
 
 
 def _copy(

@@ -155,7 +155,7 @@ def transient_events(row: Execution) -> bytes:
         taken.request_id = task.poll_id
         taken.history_size_bytes = task.history_bytes
         taken.suggest_continue_as_new = bool(task.continue_reasons)
-        taken.suggest_continue_as_new_reasons.extend(task.continue_reasons)  # type: ignore[arg-type]
+        taken.suggest_continue_as_new_reasons.extend(task.continue_reasons)  # type: ignore[arg-type]  # enums travel as ints
         events.append(started.SerializeToString())
     return history_bytes(events)
 

@@ -173,9 +173,8 @@ def _terminate(turn: Turn, run_id: str, new_run_id: str) -> None:
     """End the running run for a new one, in the same transition."""
     turn.focus(run_id)
     details = common.Payloads()
-    payload = details.payloads.add()
-    payload.metadata["encoding"] = b"json/plain"
-    payload.data = f'"terminated by new runID: {new_run_id}"'.encode()
+    text = f'"terminated by new runID: {new_run_id}"'.encode()
+    details.payloads.append(common.Payload(metadata={"encoding": b"json/plain"}, data=text))
     execution.terminate_run(turn, reason=_TERMINATED_BY_START, details=details, identity=_SERVER)
 
 

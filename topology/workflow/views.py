@@ -56,7 +56,7 @@ def describe(
     response = service.DescribeWorkflowExecutionResponse()
     started = _first_event(run, rows)
     _describe_config(run, started, response)
-    _describe_info(run, started, response.workflow_execution_info)
+    _describe_execution(run, started, response.workflow_execution_info)
     _describe_extended(run, response.workflow_extended_info)
     for each in run.activities.values():
         response.pending_activities.append(activity_views.pending_view(each))
@@ -99,35 +99,35 @@ def _describe_config(
         config.user_metadata.CopyFrom(started.user_metadata)
 
 
-def _describe_info(
-    run: Run, started: history.HistoryEvent, info: workflow.WorkflowExecutionInfo
+def _describe_execution(
+    run: Run, started: history.HistoryEvent, shown: workflow.WorkflowExecutionInfo
 ) -> None:
     row = run.execution
     given = started.workflow_execution_started_event_attributes
-    info.execution.workflow_id = row.workflow_id
-    info.execution.run_id = row.run_id
-    info.type.name = row.workflow_type
-    info.start_time.CopyFrom(timestamp_of(row.started_at))
-    info.execution_time.CopyFrom(timestamp_of(row.backoff_until or row.started_at))
+    shown.execution.workflow_id = row.workflow_id
+    shown.execution.run_id = row.run_id
+    shown.type.name = row.workflow_type
+    shown.start_time.CopyFrom(timestamp_of(row.started_at))
+    shown.execution_time.CopyFrom(timestamp_of(row.backoff_until or row.started_at))
     if row.closed_at:
-        info.close_time.CopyFrom(timestamp_of(row.closed_at))
-        info.execution_duration.CopyFrom(duration_of(row.closed_at - row.started_at))
-    info.status = row.status  # type: ignore[assignment]  # enums travel as ints
-    info.history_length = row.next_event_id - 1
-    info.history_size_bytes = row.history_bytes
-    info.task_queue = row.queue
-    info.first_run_id = row.first_run_id
-    info.root_execution.workflow_id = row.root_workflow_id or row.workflow_id
-    info.root_execution.run_id = row.root_run_id or row.run_id
+        shown.close_time.CopyFrom(timestamp_of(row.closed_at))
+        shown.execution_duration.CopyFrom(duration_of(row.closed_at - row.started_at))
+    shown.status = row.status  # type: ignore[assignment]  # enums travel as ints
+    shown.history_length = row.next_event_id - 1
+    shown.history_size_bytes = row.history_bytes
+    shown.task_queue = row.queue
+    shown.first_run_id = row.first_run_id
+    shown.root_execution.workflow_id = row.root_workflow_id or row.workflow_id
+    shown.root_execution.run_id = row.root_run_id or row.run_id
     if row.parent_run_id:
-        info.parent_namespace_id = given.parent_workflow_namespace_id
-        info.parent_execution.CopyFrom(given.parent_workflow_execution)
+        shown.parent_namespace_id = given.parent_workflow_namespace_id
+        shown.parent_execution.CopyFrom(given.parent_workflow_execution)
     if given.HasField("memo"):
-        info.memo.CopyFrom(given.memo)
+        shown.memo.CopyFrom(given.memo)
     if given.HasField("search_attributes"):
-        info.search_attributes.CopyFrom(given.search_attributes)
+        shown.search_attributes.CopyFrom(given.search_attributes)
     if given.HasField("priority"):
-        info.priority.CopyFrom(given.priority)
+        shown.priority.CopyFrom(given.priority)
 
 
 def _describe_extended(run: Run, extended: workflow.WorkflowExecutionExtendedInfo) -> None:
@@ -142,10 +142,10 @@ def _describe_extended(run: Run, extended: workflow.WorkflowExecutionExtendedInf
     start.event_id = 1
     start.event_type = enums.EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
     for each in row.attached:
-        info = extended.request_id_infos[each.request_id]
-        info.event_type = enums.EventType.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED
-        info.event_id = each.event_id
-        info.buffered = not each.event_id
+        shown = extended.request_id_infos[each.request_id]
+        shown.event_type = enums.EventType.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED
+        shown.event_id = each.event_id
+        shown.buffered = not each.event_id
 
 
 # -- history
