@@ -16,6 +16,10 @@ class Counts(msgspec.Struct):
     """Matches that history could not be asked about."""
     handed_back: int = 0
     """Started tasks whose poll was gone (M2)."""
+    left_sticky: int = 0
+    """Tasks of dead sticky queues that history was told about (M3)."""
+    queries: int = 0
+    """Queries given to polls."""
     expired: int = 0
     """Tasks dropped because their time was over."""
     empty_polls: int = 0

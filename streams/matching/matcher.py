@@ -13,6 +13,7 @@ from schemas.errors import NotTheOwner
 from streams.log.ports import Clock
 from streams.matching.counts import Counts
 from streams.matching.held import HeldTasks
+from streams.matching.queries import WaitingQueries
 from streams.matching.served import ServedPartition
 from streams.matching.settings import MatchingSettings
 from streams.matching.tasks_log import TasksLog
@@ -40,6 +41,7 @@ class Matcher:
         log: TasksLog,
         held: HeldTasks,
         polls: WaitingPolls,
+        queries: WaitingQueries,
         verdicts: Verdicts,
         *,
         clock: Clock,
@@ -51,6 +53,7 @@ class Matcher:
         self._log = log
         self._held = held
         self._polls = polls
+        self._queries = queries
         self._verdicts = verdicts
         self._clock = clock
         self._settings = settings
@@ -60,9 +63,12 @@ class Matcher:
 
     def look(self, served: ServedPartition, queue: TaskQueue) -> None:
         """Match what waits in a queue; the asks to history run on their own."""
+        self._queries.match(queue)
         if not queue.may_match or not served.is_ready:
             return
-        offered = queue.offer(served.store, self._clock.now())
+        now = self._clock.now()
+        queue.saw_poll(now)
+        offered = queue.offer(served.store, now)
         self._counts.expired += len(offered.expired)
         for task in offered.expired:
             self._remove(served, queue, task)
@@ -77,9 +83,20 @@ class Matcher:
     ) -> asyncio.Future[None]:
         """Have an offered task started for a poll, past `tasks`; resolved when performed (L18)."""
         performed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue.saw_poll(self._clock.now())
         match = _Match(served, queue, task, self._bind(poll))
         self.spawn(self._perform(match, performed))
         return performed
+
+    def leave_at_once(self, home: int, task: Task) -> asyncio.Future[None]:
+        """Tell history of a dead sticky queue, past `tasks` (M3); resolved when performed."""
+        performed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.spawn(self._leave_at_once(home, task, performed))
+        return performed
+
+    def leave(self, served: ServedPartition, queue: TaskQueue | None, task: Task) -> None:
+        """Tell history that a task waits in a dead sticky queue (M3)."""
+        self.spawn(self._leave(served, queue, task))
 
     def remove_swept(self, served: ServedPartition, expired: Sequence[Task]) -> None:
         """Drop expired tasks of queues that nobody polls."""
@@ -141,6 +158,24 @@ class Matcher:
             await self._log.put(match.served.number, match.task.key, value_of(match.task))
         if not performed.done():
             performed.set_result(None)
+
+    async def _leave_at_once(self, home: int, task: Task, performed: asyncio.Future[None]) -> None:
+        if await self._verdicts.leave_sticky(task):
+            self._counts.left_sticky += 1
+        else:
+            await self._log.put(home, task.key, value_of(task))
+        if not performed.done():
+            performed.set_result(None)
+
+    async def _leave(self, served: ServedPartition, queue: TaskQueue | None, task: Task) -> None:
+        is_left = await self._verdicts.leave_sticky(task)
+        self._counts.left_sticky += is_left
+        if is_left and queue is not None:
+            self._remove(served, queue, task)
+        elif is_left and not served.is_closed:
+            self._log.remove(served.number, task.key)
+        elif queue is not None:
+            self._put_back(served, queue, task)
 
     async def _see_through(self, match: _Match) -> None:
         """See a match with a task of the backlog through."""

@@ -18,6 +18,7 @@ from streams.matching.counts import Counts
 from streams.matching.held import HeldTasks
 from streams.matching.matcher import Matcher
 from streams.matching.ports import Claimed, MatchingPorts
+from streams.matching.queries import Handed, WaitingQueries
 from streams.matching.served import ROLE, TOPIC, ServedPartition
 from streams.matching.settings import MatchingSettings
 from streams.matching.tasks_log import TasksLog
@@ -27,11 +28,12 @@ from topology.decision import Namespace
 from topology.effects import OfferTask, TaskKind
 from topology.matching import tasks
 from topology.matching.queue import TaskQueue
-from topology.matching.tasks import Poll, QueueKey
+from topology.matching.tasks import Poll, QueryTask, QueueKey, Task
 
 _log = structlog.get_logger(__name__)
 
 _EMPTY: Final = b""
+_SECOND: Final = 1_000_000_000
 _TAIL_PART: Final = 0.8
 """This part of the tail may pass while history is being asked."""
 
@@ -71,10 +73,14 @@ class MatchingNode:
             polls_limit=settings.polls_limit, answered_limit=settings.answered_limit
         )
         self._held = HeldTasks(self._log, settings)
+        self._queries = WaitingQueries(
+            self._polls, clock=ports.clock, settings=settings, counts=self.counts
+        )
         self._matcher = Matcher(
             self._log,
             self._held,
             self._polls,
+            self._queries,
             Verdicts(ports.starter, settings),
             clock=ports.clock,
             settings=settings,
@@ -120,7 +126,7 @@ class MatchingNode:
         for number in set(self._served) - partitions:
             self._lose(number)
         for number in partitions - set(self._served):
-            served = ServedPartition(number, self._ports, self._matcher.look)
+            served = ServedPartition(number, self._ports, self._matcher.look, self._on_orphaned)
             self._served[number] = served
             self._claim(served)
         self._was_assigned.set()
@@ -159,6 +165,8 @@ class MatchingNode:
         home = queue_partition(task.namespace_id, task.queue, self.partitions)
         served = self._served.get(home)
         queue = served.queues.get(tasks.queue_of(task)) if served and served.is_ready else None
+        if served is not None and self._is_dead(served, offered):
+            return self._matcher.leave_at_once(home, offered)
         if served is not None and queue is not None:
             poll = queue.match(offered)
             if poll is not None:
@@ -166,6 +174,28 @@ class MatchingNode:
             if queue.is_busy(self._ports.clock.now()):
                 return self._held.hold(home, offered)
         return self._log.put(home, offered.key, tasks.value_of(offered))
+
+    def _is_dead(self, served: ServedPartition, task: Task) -> bool:
+        window = round(self._settings.sticky_window_s * _SECOND)
+        return served.is_dead(task, self._ports.clock.now(), window)
+
+    def _on_orphaned(self, served: ServedPartition, task: Task) -> None:
+        """A sticky task was read from `tasks`: another node could not know who polls (M3)."""
+        if self._is_dead(served, task):
+            self._matcher.leave(served, None, task)
+
+    # -- queries
+
+    async def query(
+        self, namespace_id: str, queue: str, query: QueryTask, *, timeout_s: float
+    ) -> Handed:
+        """Give a query to a poll of a task queue, or say that there is none (M4).
+
+        Raises NotTheOwner. Cancelling it withdraws a query that no poll has taken.
+        """
+        served = self._owned(queue_partition(namespace_id, queue, self.partitions))
+        found = served.queue(QueueKey(namespace_id, queue, "workflow"), self._ports.clock.now())
+        return await self._queries.hand_over(found, query, timeout_s=timeout_s)
 
     # -- polls
 
@@ -203,6 +233,8 @@ class MatchingNode:
 
     def hand_back(self, namespace: Namespace, poll_id: str) -> None:
         """Take back what a poll was answered with: no byte of it reached its caller (M2)."""
+        if self._queries.give_again(poll_id):
+            return
         task = self._polls.answered(poll_id)
         if task is not None:
             self._matcher.hand_back(task, Poll(poll_id, "", namespace))
@@ -264,6 +296,7 @@ class MatchingNode:
         queue = self._queue_of(waiting)
         if queue is not None:
             queue.leave(waiting.poll.poll_id)
+            queue.saw_poll(self._ports.clock.now())
         self.counts.empty_polls += waiting.answer(_EMPTY)
 
     def _queue_of(self, waiting: Waiting) -> TaskQueue | None:
@@ -302,12 +335,14 @@ class MatchingNode:
         if served is None or served.claim is None or claim.epoch <= served.claim.epoch:
             return
         self._lose(served.number)
-        again = ServedPartition(served.number, self._ports, self._matcher.look)
+        again = ServedPartition(served.number, self._ports, self._matcher.look, self._on_orphaned)
         self._served[served.number] = again
         asyncio.get_running_loop().call_later(self._settings.reclaim_delay_s, self._claim, again)
 
     def _lose(self, number: int) -> None:
         served = self._served.pop(number)
+        queues = list(served.queues.values())
+        self._queries.lose(lambda queue: any(queue is each for each in queues))
         served.close()
         for waiting in list(self._polls.by_id.values()):
             if waiting.partition == number and not waiting.is_matched:

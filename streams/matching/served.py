@@ -38,6 +38,7 @@ _SWEPT: Final = 500
 """So many rows are looked at in one go for expired tasks."""
 
 Changed = Callable[["ServedPartition", TaskQueue], None]
+Orphaned = Callable[["ServedPartition", Task], None]
 
 
 class _Slice(NamedTuple):
@@ -50,8 +51,13 @@ class _Slice(NamedTuple):
 class ServedPartition:
     """The state of one partition, from its assignment to its loss."""
 
-    def __init__(self, number: int, ports: MatchingPorts, changed: Changed) -> None:
-        """Open its store; `changed` is told which queues to look at."""
+    def __init__(
+        self, number: int, ports: MatchingPorts, changed: Changed, orphaned: Orphaned
+    ) -> None:
+        """Open its store; `changed` is told which queues to look at.
+
+        `orphaned` is told of sticky tasks that came over `tasks` from another node (M3).
+        """
         self.number = number
         self.queues: dict[QueueKey, TaskQueue] = {}
         self.claim: Claimed | None = None
@@ -61,12 +67,14 @@ class ServedPartition:
         self.store = ports.stores(number)
         self._ports = ports
         self._changed = changed
+        self._orphaned = orphaned
         self._topic_id = ""
         self._target: int | None = None
         self._slices: deque[_Slice] = deque()
         self._waiting_count = 0
         self._swept_to = b""
         self.is_folding = False
+        self._polled_at = 0  # nobody can say who polled before this instant
         self._position = self._stored_position().next_offset
         self._read_to = self._position
 
@@ -105,6 +113,8 @@ class ServedPartition:
         """
         if self.claim is None:
             self.claim = await self._ports.claims.claim(ROLE, self.number)
+            if self.claim.epoch > 1:
+                self._polled_at = self._ports.clock.now()
         end = await self._ports.admin.end(TOPIC, self.number)
         if self._position < end:
             end = await log.mark(self.number) + 1
@@ -115,9 +125,22 @@ class ServedPartition:
         """Return a task queue; load it if need be."""
         found = self.queues.get(key)
         if found is None:
-            found = TaskQueue(key, stored=stored_count(self.store, key), now=now)
+            stored = stored_count(self.store, key)
+            found = TaskQueue(key, stored=stored, now=now, polled_at=self._polled_at)
             self.queues[key] = found
         return found
+
+    def is_dead(self, task: Task, now: int, window: int) -> bool:
+        """Tell whether a task is for a sticky queue that nobody has polled for a while (M3).
+
+        After a takeover that while begins anew.
+        """
+        if not task.offer.is_sticky or not self.is_ready:
+            return False
+        queue = self.queues.get(queue_of(task.offer))
+        if queue is None:
+            return now - self._polled_at >= window
+        return not queue.is_polled(now, window)
 
     def submit(self, batch: CommandBatch) -> bool:
         """Take a batch to fold; False: it begins too late, seek to `position` (L10)."""
@@ -181,6 +204,8 @@ class ServedPartition:
             if queue is not None:
                 touched[happened.queue] = queue
                 _tell(queue, happened)
+            if isinstance(happened, Arrived) and happened.task.offer.is_sticky:
+                self._orphaned(self, happened.task)
         self._become_ready()
         for queue in touched.values():
             self._changed(self, queue)

@@ -22,6 +22,10 @@ class MatchingSettings(msgspec.Struct, frozen=True):
     """A task of a queue that workers keep polling is written to `tasks` after so long, s."""
     held_limit: int = 500
     """So many tasks are held unwritten; then the oldest is written, count."""
+    sticky_window_s: float = 10.0
+    """A worker's own queue that nobody has polled for so long is dead, s (M3)."""
+    query_window_s: float = 20.0
+    """A query is refused where nobody has polled for so long, s."""
     rest_delay_s: float = 0.5
     """Delay before a task is offered again whose history partition could not be asked, s."""
     reclaim_delay_s: float = 1.0

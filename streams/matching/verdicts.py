@@ -21,7 +21,7 @@ from schemas.errors import (
 from streams.matching.ports import Starter
 from streams.matching.settings import MatchingSettings
 from streams.matching.waiting import Waiting
-from topology.matching.tasks import Poll, Task, hand_back_ask, start_ask
+from topology.matching.tasks import Poll, Task, hand_back_ask, start_ask, sticky_dead_ask
 
 _log = structlog.get_logger(__name__)
 
@@ -65,6 +65,17 @@ class Verdicts:
                 return Verdict.NOT_STARTED
             waited_s += delay_s
             await asyncio.sleep(delay_s)
+
+    async def leave_sticky(self, task: Task) -> bool:
+        """Tell history that a task's sticky queue is dead (M3); False: it does not know yet."""
+        try:
+            await self._starter.own_work(task.partition, sticky_dead_ask(task))
+        except Stale:
+            return True
+        except ServiceError as error:
+            _log.info("sticky_queue_not_left", key=task.key, reason=str(error))
+            return False
+        return True
 
     async def hand_back(self, task: Task, poll: Poll) -> None:
         """Tell history that the poll of a started task is gone; it decides what that means."""

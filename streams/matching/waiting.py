@@ -86,6 +86,12 @@ class WaitingPolls:
         if not self._counts[namespace_id, kind]:
             del self._counts[namespace_id, kind]
 
+    def answer(self, poll_id: str, answer: bytes) -> bool:
+        """Answer a poll past history; False: its caller is gone."""
+        waiting = self.by_id[poll_id]
+        self.forget(waiting)
+        return waiting.answer(answer)
+
     def forget(self, waiting: Waiting) -> None:
         """Forget a poll that nobody waits for any more."""
         waiting.stop_timer()

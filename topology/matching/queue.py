@@ -1,9 +1,9 @@
-"""One task queue: polls that wait, tasks that wait, and who is given what.
+"""One task queue: polls that wait, tasks and queries that wait, and who is given what.
 
 Polls and tasks are both first come, first served; a lower priority number comes first. While a
 poll waits no task does, but for a task that history could not be asked about. Whoever is matched
 leaves the queue: the shell asks history, and then the task gets its tombstone or is put back, and
-the poll is answered or waits on.
+the poll is answered or waits on. Queries go before tasks: they wait in memory only (M4).
 """
 
 from collections import OrderedDict
@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from schemas.instants import MINUTE, SECOND
 from topology.decision import Rows
 from topology.matching.backlog import Backlog
-from topology.matching.tasks import Match, Poll, QueueKey, Task
+from topology.matching.tasks import Match, Poll, QueryTask, QueueKey, Task
 
 BUSY: Final = SECOND
 """A queue that was polled this lately will be polled again soon."""
@@ -37,13 +37,15 @@ class Offered(NamedTuple):
 class TaskQueue:
     """The state of one task queue in memory."""
 
-    def __init__(self, key: QueueKey, *, stored: int, now: int) -> None:
-        """Load a queue that has so many stored tasks."""
+    def __init__(self, key: QueueKey, *, stored: int, now: int, polled_at: int = 0) -> None:
+        """Load a queue that has so many stored tasks; it counts as polled at `polled_at` (M3)."""
         self.key = key
         self.backlog = Backlog(key, stored)
         self._polls: OrderedDict[str, Poll] = OrderedDict()
         self._seen: OrderedDict[str, int] = OrderedDict()
+        self._queries: OrderedDict[str, QueryTask] = OrderedDict()
         self._used_at = now
+        self._polled_at = polled_at
 
     @property
     def waiting_count(self) -> int:
@@ -62,11 +64,41 @@ class TaskQueue:
     def wait(self, poll: Poll, now: int) -> None:
         """Let a poll wait behind the others, and remember who it was."""
         self._polls[poll.poll_id] = poll
-        self._used_at = now
+        self._used_at = self._polled_at = now
         self._seen[poll.identity] = now
         self._seen.move_to_end(poll.identity)
         if len(self._seen) > POLLERS_LIMIT:
             self._seen.popitem(last=False)
+
+    def is_polled(self, now: int, within: int) -> bool:
+        """Tell whether a poll waits, or one was there within so many ns."""
+        return bool(self._polls) or now - self._polled_at < within
+
+    def saw_poll(self, now: int) -> None:
+        """A poll that waited was there until now."""
+        self._polled_at = now
+
+    def drop(self) -> list[str]:
+        """Forget whoever polled: its worker is gone. Return the ids of the polls that waited."""
+        waiting = list(self._polls)
+        self._polls.clear()
+        self._seen.clear()
+        self._polled_at = 0
+        return waiting
+
+    def ask(self, query: QueryTask) -> None:
+        """Let a query wait behind the others."""
+        self._queries[query.query_id] = query
+
+    def withdraw(self, query_id: str) -> None:
+        """Take a query out."""
+        self._queries.pop(query_id, None)
+
+    def match_query(self) -> tuple[QueryTask, Poll] | None:
+        """Match the first query with the first poll, if both wait."""
+        if not self._queries or not self._polls:
+            return None
+        return self._queries.popitem(last=False)[1], self._polls.popitem(last=False)[1]
 
     def wait_on(self, poll: Poll) -> None:
         """Let a poll that got nothing wait again, before the others."""
@@ -109,7 +141,7 @@ class TaskQueue:
     def is_idle(self, now: int) -> bool:
         """Tell whether it can be forgotten; forget old pollers, and rows that nobody waits for."""
         self._forget_pollers(now)
-        if self._polls:
+        if self._polls or self._queries:
             return False
         self.backlog.shrink()
         is_in_use = self.backlog.taken_count or self.backlog.fresh_count

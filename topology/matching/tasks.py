@@ -10,7 +10,7 @@ import msgspec
 from schemas.codec import TASK
 from topology.decision import Ask, Namespace
 from topology.effects import OfferTask, TaskKind
-from topology.own_work import HandBack, StartTask
+from topology.own_work import HandBack, StartTask, StickyDead
 
 FIRST_LEVEL: Final = 1
 DEFAULT_LEVEL: Final = 3
@@ -50,6 +50,17 @@ class Poll(msgspec.Struct, frozen=True):
     poll_id: str
     identity: str
     namespace: Namespace
+
+
+class QueryTask(msgspec.Struct, frozen=True):
+    """A question to a worker (M4): `answer` is what the poll that takes it is answered with.
+
+    The same id handed over again takes the place of the one before.
+    """
+
+    query_id: str
+    answer: bytes
+    is_sticky: bool = False
 
 
 class Match(NamedTuple):
@@ -125,6 +136,17 @@ def start_ask(task: Task, poll: Poll) -> Ask:
             offer.attempt,
             offer.stamp,
         ),
+    )
+
+
+def sticky_dead_ask(task: Task) -> Ask:
+    """Return what tells history that nobody polls a task's sticky queue (M3)."""
+    offer = task.offer
+    return Ask(
+        "StickyDead",
+        Namespace(offer.namespace_id, offer.namespace, 0, 0),
+        offer.workflow_id,
+        StickyDead(offer.run_id, offer.scheduled_event_id, offer.attempt, offer.stamp),
     )
 
 
