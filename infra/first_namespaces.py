@@ -1,13 +1,15 @@
 """The namespaces a node registers at its start, through the path that everybody's requests take."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 
-from schemas.errors import NamespaceAlreadyExists
+from schemas.errors import NamespaceAlreadyExists, Unavailable
 from schemas.temporal import service
 from streams.frontend import namespaces
 from streams.frontend.services import Services
 
-_REGISTER_TIMEOUT_S = 30.0
+_TIMEOUT_S = 30.0
+_DELAY_S = 0.05
 _DAY_S = 86_400
 
 
@@ -23,11 +25,18 @@ async def register_missing(
 async def _register(services: Services, name: str, retention_days: int) -> None:
     request = service.RegisterNamespaceRequest(namespace=name)
     request.workflow_execution_retention_period.seconds = retention_days * _DAY_S
-    deadline = services.clock.monotonic() + _REGISTER_TIMEOUT_S
-    try:
-        await namespaces.register(services, InsideCall(request.SerializeToString(), deadline))
-    except NamespaceAlreadyExists:
-        return  # another node was first
+    call = InsideCall(request.SerializeToString(), services.clock.monotonic() + _TIMEOUT_S)
+    while True:
+        try:
+            await namespaces.register(services, call)
+        except NamespaceAlreadyExists:
+            return  # another node was first, or we were, unheard
+        except Unavailable:  # its partition is still being folded, here or elsewhere
+            if services.time_left(call) < 0:
+                raise
+            await asyncio.sleep(_DELAY_S)
+        else:
+            return
 
 
 class InsideCall:

@@ -60,6 +60,7 @@ class Metrics(Collector):
         self._counts: dict[str, dict[tuple[str, ...], Count]] = {}
         self._histograms: dict[str, dict[tuple[str, ...], Histogram]] = {}
         self._gauges: dict[str, Read] = {}
+        self._totals: dict[str, Callable[[], float]] = {}
 
     def count(self, name: str, about: str, *, labels: Mapping[str, str] | None = None) -> Count:
         """Return the counter of a name (`..._total`) and labels, made on first use."""
@@ -84,6 +85,11 @@ class Metrics(Collector):
         self._labels[name] = labels
         self._gauges[name] = read
 
+    def total(self, name: str, about: str, read: Callable[[], float]) -> None:
+        """Show what is counted elsewhere: `read` returns a number that only rises."""
+        self._about[name] = about
+        self._totals[name] = read
+
     def collect(self) -> Iterator[Metric]:
         """Yield everything as Prometheus' families."""
         for name, counts in self._counts.items():
@@ -91,6 +97,8 @@ class Metrics(Collector):
             for values, count in counts.items():
                 counter.add_metric(values, count.value)
             yield counter
+        for name, total in self._totals.items():
+            yield CounterMetricFamily(name, self._about[name], value=total())
         for name, histograms in self._histograms.items():
             family = HistogramMetricFamily(name, self._about[name], labels=self._labels[name])
             for values, histogram in histograms.items():

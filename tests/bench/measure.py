@@ -25,7 +25,7 @@ from tests.support.millrace_server import PROJECT, MillraceServer
 
 SERVER_CORE, LOAD_CORE = 0, 1
 _SWITCHES = re.compile(r"ctxt_switches:\s+(\d+)")
-_RECORDS = "millrace_streams_log_records_total"
+_RECORDS = "millrace_streams_log_accepted_total"
 _APPENDS = "millrace_streams_log_appends_total"
 
 
