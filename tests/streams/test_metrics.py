@@ -47,3 +47,13 @@ def test_gauge_is_read_when_asked() -> None:
     metrics.gauge("millrace_streams_waiters", "W.", lambda: waiting, labels=("kind",))
     waiting["poll",] = 4.0
     assert exposed(metrics) == ['millrace_streams_waiters{kind="poll"} 4.0']
+
+
+def test_total_shows_what_is_counted_elsewhere() -> None:
+    """Read anew each time."""
+    metrics = Metrics()
+    counted = [3]
+    metrics.total("millrace_streams_y_total", "Y.", lambda: counted[0])
+    assert exposed(metrics) == ["millrace_streams_y_total 3.0"]
+    counted[0] = 4
+    assert exposed(metrics) == ["millrace_streams_y_total 4.0"]
