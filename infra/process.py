@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from infra.chance import SystemRandom
+from infra.counts import show_counts
 from infra.exposition import Exposition
 from infra.failures import StartFailure
 from infra.first_namespaces import register_missing
@@ -118,6 +119,7 @@ class Node:
             producers.start(), _patiently(owners.check), _patiently(namespaces.read_to_end)
         )
         history, matching = self._roles(producers, counts, owners, namespaces)
+        show_counts(self._metrics, history, matching)
         services = self._services(producers, namespaces, history, matching)
         await self._joined(history, matching)
         frontend = await self._listening(services)
