@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from google.protobuf.message import Message
 
-from schemas.temporal import any_message, errordetails, rpc_status
+from schemas.temporal import any_message, errordetails, failure, rpc_status
 
 
 class Code(IntEnum):
@@ -108,6 +108,20 @@ class FailedPrecondition(Rejected):
     """The state of things does not allow it."""
 
     code = Code.FAILED_PRECONDITION
+
+
+class WorkflowNotReady(FailedPrecondition):
+    """The workflow cannot be asked (yet)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, errordetails.WorkflowNotReadyFailure())
+
+
+class QueryFailed(InvalidArgument):
+    """The worker could not answer a query; `cause` is what it said."""
+
+    def __init__(self, message: str, cause: failure.Failure | None = None) -> None:
+        super().__init__(message, errordetails.QueryFailedFailure(failure=cause))
 
 
 class PermissionDenied(Rejected):

@@ -60,6 +60,24 @@ class QuarantineDue(msgspec.Struct, frozen=True):
     reason: str
 
 
+class PlanQuery(msgspec.Struct, frozen=True):
+    """A read of how a query is to be handled now: method `PlanQuery`."""
+
+    request: Any  # QueryWorkflowRequest
+    until: int  # ns: the caller waits no longer
+    run_id: str = ""  # the run that was found before
+
+
+class ReadQueryTask(msgspec.Struct, frozen=True):
+    """A read of the poll answer that asks a worker a query: method `QueryTask`."""
+
+    workflow_id: str
+    run_id: str
+    query: bytes  # a serialized WorkflowQuery
+    token: bytes
+    is_sticky: bool
+
+
 class ReadHistory(msgspec.Struct, frozen=True):
     """A read of a history page: the RPC's request, and who asks.
 

@@ -29,6 +29,15 @@ class Token(msgspec.Struct, frozen=True, array_like=True):
     heartbeat_timeout: int = 0  # ns, of an activity; 0: none or unknown (T3)
 
 
+class QueryToken(msgspec.Struct, frozen=True, array_like=True, tag="query"):
+    """The token of a query that a worker was asked (C5): who waits for its answer."""
+
+    namespace_id: str
+    partition: int  # of history
+    incarnation: bytes  # of the claim it was asked under
+    query_id: str
+
+
 class PageToken(msgspec.Struct, frozen=True, array_like=True):
     """Where the next page of a history begins.
 
@@ -49,7 +58,7 @@ class PageToken(msgspec.Struct, frozen=True, array_like=True):
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-def pack(token: Token | PageToken) -> bytes:
+def pack(token: Token | QueryToken | PageToken) -> bytes:
     """Return the bytes of a token."""
     return _encode(token)
 
@@ -57,6 +66,11 @@ def pack(token: Token | PageToken) -> bytes:
 def unpack(packed: bytes) -> Token:
     """Read a task token; raises ValueError on anything else."""
     return _task_token(packed)
+
+
+def unpack_query(packed: bytes) -> QueryToken:
+    """Read the token of a query; raises ValueError on anything else."""
+    return _query_token(packed)
 
 
 def unpack_page(packed: bytes) -> PageToken:
@@ -77,4 +91,5 @@ def _reader(kind: type[T]) -> Callable[[bytes], T]:
 
 
 _task_token = _reader(Token)
+_query_token = _reader(QueryToken)
 _page_token = _reader(PageToken)

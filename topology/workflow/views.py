@@ -1,4 +1,4 @@
-"""READS: what one may ask of accepted state without changing it: describe, history pages.
+"""READS: what one may ask of accepted state without changing it: describe, history, queries.
 
 Views are pure functions of a request and the stored rows. Waiting is not theirs: a page with a
 token and no events means "nothing new yet", and the frontend looks again when the run changed.
@@ -7,42 +7,19 @@ token and no events means "nothing new yet", and the frontend looks again when t
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from schemas.errors import InvalidArgument, NotFound
+from schemas.errors import InvalidArgument
 from schemas.instants import duration_of, timestamp_of
-from schemas.temporal import common, enums, history, service, workflow
+from schemas.temporal import enums, history, service, workflow
 from topology.decision import Rows
 from topology.own_work import ReadHistory
 from topology.tokens import PageToken, pack, unpack_page
-from topology.workflow import activity_views, child_workflow, histories, keys
-from topology.workflow import rows as run_rows
+from topology.workflow import activity_views, child_workflow, histories, keys, query
 from topology.workflow.execution import RUNNING
+from topology.workflow.located import locate
 from topology.workflow.state import Run
 
 _CLOSE_EVENTS_ONLY = enums.HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
 _Pending = enums.PendingWorkflowTaskState
-
-
-def locate(
-    rows: Rows, namespace_id: str, execution: common.WorkflowExecution, *, run_id: str = ""
-) -> Run:
-    """Read the run that a request names (no run id: the newest one); raises NotFound."""
-    workflow_id = execution.workflow_id
-    run_id = run_id or execution.run_id
-    if not run_id:
-        found = rows.get(keys.current_key(namespace_id, workflow_id))
-        if found is None:
-            raise NotFound(f"workflow not found for ID: {workflow_id}")
-        run_id = run_rows.unpack_current(found).run_id
-    run = run_rows.load(rows, run_id)
-    if (
-        run is None
-        or run.execution.workflow_id != workflow_id
-        or run.execution.namespace_id != namespace_id
-    ):
-        raise NotFound(
-            f'workflow execution not found for workflow ID "{workflow_id}" and run ID "{run_id}"'
-        )
-    return run
 
 
 # -- describe
@@ -259,4 +236,6 @@ READS: Mapping[str, Read] = {
     "DescribeWorkflowExecution": describe,
     "GetWorkflowExecutionHistory": get_history,
     "GetWorkflowExecutionHistoryReverse": get_history_reverse,
+    "PlanQuery": query.plan,
+    "QueryTask": query.task,
 }
