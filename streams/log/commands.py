@@ -26,6 +26,7 @@ OUTSIDE = topics.COMMANDS.name
 TOPICS = (INTERNAL, OUTSIDE)
 _GRPC = "millrace.GrpcRequest"
 _HEARTBEATS = "millrace.Heartbeats"
+_FORWARD = "millrace.Forward"
 
 
 class Namespaces(Protocol):
@@ -69,6 +70,16 @@ class Wanted(NamedTuple):
     workflow_id: str
     method: str
     request: bytes
+    is_typed: bool = False
+    """A record for what is written by hand, not a request that is passed through."""
+
+
+class Arrived(NamedTuple):
+    """A forward of another partition, or of our own (L16)."""
+
+    sender: str
+    counter: int
+    event: bytes
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -83,6 +94,7 @@ class Command(msgspec.Struct, frozen=True):
     namespaces_position: int = 0
     is_gathered: bool = False
     """Heartbeats of several workflows, one transition (T3)."""
+    forward: Arrived | None = None
 
 
 def read(topic: str, record: Record, *, partition: int, partitions: int) -> Command:
@@ -105,6 +117,8 @@ def _internal(record: Record, fields: dict[str, Any]) -> Command:
         seen = origin[1]["namespaces_position"]
     if kind == _HEARTBEATS:
         wanted = tuple(Wanted(*beat.values()) for beat in body["beats"])
+    elif kind == _FORWARD:
+        return _forwarded(record, fields, body)
     else:
         wanted = (_wanted(fields, fields["command_id"]),)
     return Command(
@@ -112,8 +126,15 @@ def _internal(record: Record, fields: dict[str, Any]) -> Command:
     )
 
 
+def _forwarded(record: Record, fields: dict[str, Any], body: dict[str, Any]) -> Command:
+    names = (fields["namespace"], fields["workflow_id"])
+    wanted = Wanted(b"", *names, body["method"], body["request"])
+    arrived = Arrived(body["sender"], body["counter"], body["event"])
+    return Command(INTERNAL, record, (wanted,), forward=arrived)
+
+
 def _outside(record: Record, fields: dict[str, Any], partition: int, partitions: int) -> Command:
-    if fields["body"][0] == _HEARTBEATS:
+    if fields["body"][0] in (_HEARTBEATS, _FORWARD):
         raise Poison("expected a command of a client, found what only nodes may say (L11)")
     home = workflow_partition(fields["namespace"], fields["workflow_id"], partitions)
     if home != partition:
@@ -126,7 +147,8 @@ def _wanted(fields: dict[str, Any], command_id: bytes) -> Wanted:
     is_grpc = kind == _GRPC
     method = body["method"] if is_grpc else kind.removeprefix("millrace.")
     request = body["request"] if is_grpc else b""
-    return Wanted(command_id, fields["namespace"], fields["workflow_id"], method, request)
+    names = (fields["namespace"], fields["workflow_id"])
+    return Wanted(command_id, *names, method, request, is_typed=not is_grpc)
 
 
 def _client_id(fields: dict[str, Any]) -> bytes:
@@ -167,8 +189,8 @@ def awaits(command: Command, namespaces: Namespaces) -> Awaitable[None] | None:
 
 def ask_of(command: Command, wanted: Wanted, namespaces: Namespaces, parse: Parse) -> Ask:
     """Return the ask of a command; raises Rejected."""
-    if command.topic == OUTSIDE and not wanted.request and not _is_grpc(wanted.method):
-        raise Unimplemented(f"{wanted.method} on `commands` is not served yet")
+    if wanted.is_typed:
+        raise Unimplemented(f"{wanted.method} on `{command.topic}` is not served yet")
     if wanted.method in NAMESPACE_COMMANDS:
         namespace = Namespace("", wanted.namespace, 0, 0)
     else:
@@ -184,7 +206,3 @@ def ask_of(command: Command, wanted: Wanted, namespaces: Namespaces, parse: Pars
         wanted.command_id,
         command.principal,
     )
-
-
-def _is_grpc(method: str) -> bool:
-    return method not in ("StartWorkflow", "SignalWorkflow", "CancelWorkflow", "TerminateWorkflow")

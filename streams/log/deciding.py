@@ -14,6 +14,7 @@ from schemas.ids import workflow_key
 from streams.log import commands, letters
 from streams.log.batch import Batch, Caller, Decided
 from streams.log.commands import Command, Poison
+from streams.log.counters import Counters, source_of
 from streams.log.counts import Counts
 from streams.log.folded import Folded
 from streams.log.ports import Record
@@ -82,6 +83,7 @@ class Deciding:
         self.topic_ids: dict[str, str] = {}
         self._seq = 0
         self._unsaid: dict[str, Source] = {}
+        self._counters = Counters(folded.partitions)
 
     def begin(self, topic_ids: dict[str, str]) -> None:
         """Begin anew, on what is accepted."""
@@ -90,6 +92,7 @@ class Deciding:
         self.claim = (position.epoch, position.incarnation)
         self.topic_ids = topic_ids
         self._seq = position.seq
+        self._counters.begin(position)
 
     def drop(self) -> None:
         """Forget what is decided and not launched (L5)."""
@@ -111,12 +114,23 @@ class Deciding:
     def command(self, command: Command, moment: Moment) -> None:
         """Decide a command; raises Unwritable, and then it is not decided."""
         before = self._unsaid, dict(self.batch.sources)
-        self.cover(command.topic, command.record.offset)
+        if not self._is_next(command):
+            self._counts.forwards_ignored += 1
+            self.cover(command.topic, command.record.offset)
+            return
+        self._cover(command)
         try:
             self._covered(command, moment)
         except Unwritable:
             self._unsaid, self.batch.sources = before
+            if command.forward is not None:
+                self._counters.take(command.forward.sender, command.forward.counter - 1)
             raise
+
+    def _is_next(self, command: Command) -> bool:
+        """Whether a command is no forward, or the one behind the last of its sender (L16)."""
+        arrived = command.forward
+        return arrived is None or arrived.counter == self._counters.last(arrived.sender) + 1
 
     def _covered(self, command: Command, moment: Moment) -> None:
         if commands.is_late(command, self._folded.position):
@@ -132,11 +146,13 @@ class Deciding:
     def _single(self, command: Command, moment: Moment) -> None:
         wanted = command.wanted[0]
         try:
-            ask = commands.ask_of(command, wanted, self._namespaces, self._parse)
+            ask = commands.ask_of(command, wanted, self._namespaces, self._parse_of(command))
             decision = self._decided(ask, ask.command_id, moment)
         except ServiceError as refusal:
             self._counts.refused += 1
             self._answer(wanted.command_id, refusal)
+            if told := self._told(command):
+                self._write(command.record.key, Decision([], told, [], {}), [], (), moment)
         except Exception as bug:  # noqa: BLE001  (L13) a bug in the core is this command's end
             self.poison(command, letters.reason_of(bug), moment)
         else:
@@ -171,7 +187,8 @@ class Deciding:
     def poison(self, command: Command, reason: str, moment: Moment) -> None:
         """End a command that cannot be decided: a dead letter, and INTERNAL to its caller."""
         command_id = command.wanted[0].command_id if command.wanted else b""
-        self._bury(command.record.key, self._letter(command, reason, moment), command_id, moment)
+        effects = [self._letter(command, reason, moment), *self._told(command)]
+        self._bury(command.record.key, effects, command_id, moment)
 
     def unreadable(self, topic: str, record: Record, error: Poison, moment: Moment) -> None:
         """End a record that is no command."""
@@ -179,9 +196,35 @@ class Deciding:
 
     def cover(self, topic: str, offset: int) -> None:
         """Note that a command is decided: the next transition says so (L8)."""
-        source = Source(self.topic_ids[topic], offset)
-        self._unsaid = {**self._unsaid, topic: source}
-        self.batch.sources[topic] = source
+        self._note_source(topic, Source(self.topic_ids[topic], offset))
+
+    def _cover(self, command: Command) -> None:
+        self.cover(command.topic, command.record.offset)
+        if command.forward is not None:
+            sender, counter, _ = command.forward
+            self._counters.take(sender, counter)
+            self._note_source(source_of(sender), Source("", counter))
+
+    def _note_source(self, name: str, source: Source) -> None:
+        self._unsaid = {**self._unsaid, name: source}
+        self.batch.sources[name] = source
+
+    def _parse_of(self, command: Command) -> commands.Parse:
+        arrived, machine = command.forward, self._folded.machine
+        if arrived is None:
+            return self._parse
+        return lambda method, request: machine.parse_forward(method, request, arrived.event)
+
+    def _told(self, command: Command | None) -> list[Effect]:
+        """Return what the sender of a forward must hear that has come to nothing (L13)."""
+        if command is None or command.forward is None:
+            return []
+        wanted, event = command.wanted[0], command.forward.event
+        try:
+            told = self._folded.machine.forward_failed(wanted.method, wanted.request, event)
+        except Exception:  # noqa: BLE001  (L13) what cannot be read cannot be answered
+            return []
+        return [] if told is None else [told]
 
     # -- the owner's own work
 
@@ -197,7 +240,7 @@ class Deciding:
             letter = letters.timer_letter(
                 self._folded.partition, key, reason=letters.reason_of(bug), at=moment.now
             )
-            self._bury(key, letter, caller, moment)
+            self._bury(key, [letter], caller, moment)
         else:
             if decision is not None:
                 self._own_decided(ask, decision, caller, moment)
@@ -252,38 +295,44 @@ class Deciding:
         """
         error, caller, command = unwritten
         if command is not None:
-            self.cover(command.topic, command.record.offset)
+            self._cover(command)
+        told = self._told(command)
         self._folded.machine.forget()
         if error.is_bug:
-            self._give_up(error, caller, moment)
+            self._give_up(error, caller, told, moment)
             return
         self._counts.oversize += 1
         try:
-            self._too_large(error.ask, caller, moment)
+            self._too_large(error.ask, caller, told, moment)
         except ServiceError as refusal:
             self._answer(caller, refusal)
+            if told:
+                self._write(self._key(error.ask), Decision([], told, [], {}), [], (), moment)
         except Unwritable as second:
             self._folded.machine.forget()
-            self._give_up(second, caller, moment)
+            self._give_up(second, caller, told, moment)
         except Exception as bug:  # noqa: BLE001  (L13) a bug in the core is this ask's end
             reason = letters.reason_of(bug)
-            self._give_up(Unwritable(error.ask, reason, is_bug=True), caller, moment)
+            self._give_up(Unwritable(error.ask, reason, is_bug=True), caller, told, moment)
 
-    def _too_large(self, ask: Ask, caller: Caller, moment: Moment) -> None:
+    def _too_large(self, ask: Ask, caller: Caller, told: list[Effect], moment: Moment) -> None:
         decision = self._folded.machine.decide_too_large(
             ask, now=moment.now, seed=moment.next_seed()
         )
+        decision.effects += told
         self._record(self._key(ask), decision, (ask,), moment)
         if isinstance(caller, asyncio.Future):
             bodies = [reply.body for reply in decision.replies]
             self._answer(caller, bodies[0] if bodies else b"")
 
-    def _give_up(self, error: Unwritable, caller: Caller, moment: Moment) -> None:
+    def _give_up(
+        self, error: Unwritable, caller: Caller, told: list[Effect], moment: Moment
+    ) -> None:
         key = self._key(error.ask)
         letter = letters.timer_letter(
             self._folded.partition, key, reason=error.reason, at=moment.now
         )
-        self._bury(key, letter, caller, moment)
+        self._bury(key, [letter, *told], caller, moment)
 
     # -- inside
 
@@ -326,6 +375,7 @@ class Deciding:
         asks: Sequence[Ask],
         moment: Moment,
     ) -> None:
+        decision.effects, sent = self._counters.numbered(decision.effects)
         effects = [effect_fields(effect) for effect in decision.effects]
         seq = self._seq + 1
         performed = self._performed()
@@ -334,6 +384,7 @@ class Deciding:
         )
         value = self._encoded(written, asks)
         self._keep(seq, decision, effects, answers, moment)
+        self._counters.sent(sent)
         batch = self.batch
         batch.records.append((key, value))
         batch.size_bytes += len(value)
@@ -375,12 +426,14 @@ class Deciding:
         batch.runs.extend(change.run_id for change in decision.changes)
         batch.recorded_at = max(batch.recorded_at, moment.now)
 
-    def _bury(self, key: bytes | None, letter: Effect, caller: Caller, moment: Moment) -> None:
+    def _bury(
+        self, key: bytes | None, effects: list[Effect], caller: Caller, moment: Moment
+    ) -> None:
         self._counts.poison += 1
         answers = []
         if isinstance(caller, bytes) and caller:
             answers.append(Answer(caller, POISON, ""))
-        self._write(key, Decision([], [letter], [], {}), answers, (), moment)
+        self._write(key, Decision([], effects, [], {}), answers, (), moment)
         self._answer(caller, Internal("the request met a bug; it is in the dead letters"))
 
     def _letter(self, command: Command, reason: str, moment: Moment) -> Effect:

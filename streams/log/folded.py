@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from schemas.rows import UnknownRowVersion
+from streams.log import counters
 from streams.log import position as positions
 from streams.log.accept import accepts_claim, accepts_transition
 from streams.log.answers import Answers
@@ -23,6 +24,7 @@ from streams.log.position import Position, Source
 from streams.log.records import Claim, Transition, decode
 from streams.log.settings import EngineSettings
 from topology import decision
+from topology.effects import Effect, Forward, effect_of
 from topology.machine import Machine
 
 _log = structlog.get_logger(__name__)
@@ -52,7 +54,7 @@ class Folded:
         self.outbox = OutboxRows()
         self.position = Position()
         self._settings = settings
-        self._partitions = partitions
+        self.partitions = partitions
         self._load()
 
     def discard(self) -> None:
@@ -112,9 +114,9 @@ class Folded:
     def on_claim(self, claim: Claim, offset: int) -> None:
         """Accept a claim."""
         mapping = (claim.generation, claim.partitions)
-        if mapping != (self._settings.generation, self._partitions):
+        if mapping != (self._settings.generation, self.partitions):
             raise LogFault(
-                f"expected generation {self._settings.generation} with {self._partitions} "
+                f"expected generation {self._settings.generation} with {self.partitions} "
                 f"partitions, found generation {mapping[0]} with {mapping[1]} (L11)"
             )
         at = self.position
@@ -130,6 +132,7 @@ class Folded:
         if read.effects:
             self.outbox.put(read.seq, read.effects, rows)
             self.outbox.on_accepted(read.seq)
+            self._count_sent([effect_of(body) for body in read.forwards])
         ids: tuple[bytes, ...] = ()
         if read.answers:
             ids = self.answers.on_decided(read.seq, read.decided_at, read.answers, rows)
@@ -149,6 +152,7 @@ class Folded:
         for seq, decided_at, command_ids, effects in batch.transitions:
             if effects:
                 self.outbox.on_accepted(seq)
+                self._count_sent(effects)
             self.answers.on_accepted(seq, decided_at, command_ids, rows)
         for seq in done:
             self.outbox.delete(seq, rows)
@@ -176,14 +180,28 @@ class Folded:
     # -- inside
 
     def _advance(self, sources: dict[str, Source]) -> None:
-        known = self.position.sources
+        known, received = self.position.sources, self.position.received
         for topic, source in sources.items():
+            if sender := counters.sender_of(topic):
+                self._receive(received, sender, source.position)
+                continue
             last = known.get(topic)
             if last is not None and (
                 source.position <= last.position or source.topic_id != last.topic_id
             ):
                 raise LogFault(f"expected the source {topic} behind {last}, found {source} (L1)")
             known[topic] = source
+
+    def _receive(self, received: dict[str, int], sender: str, counter: int) -> None:
+        last = received.get(sender, 0)
+        if counter <= last:
+            raise LogFault(f"expected forwards of {sender} behind {last}, found {counter} (L16)")
+        received[sender] = counter
+
+    def _count_sent(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Forward):
+                self.position.sent[str(effect.receiver)] = effect.counter
 
     def _load(self) -> None:
         self.drop()

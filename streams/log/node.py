@@ -142,6 +142,21 @@ class HistoryNode:
         known = self._known.get(partition)
         return known is not None and known.is_open()
 
+    def warm(self) -> list[int]:
+        """Return the partitions whose stores are near the end of the log; in any thread (V4)."""
+        return [number for number, each in list(self._known.items()) if each.is_warm()]
+
+    def epoch(self, partition: int) -> int:
+        """Return the epoch of our accepted claim of a partition; 0: none."""
+        return self.origin(partition).epoch if self.serves(partition) else 0
+
+    def clock_difference(self) -> int | None:
+        """Return wall clock - Kafka's clock, ns; None while nothing is claimed here."""
+        for number in self._known:
+            if self.serves(number):
+                return self._owned(number).serving().clock.difference()
+        return None
+
     def is_idle(self, partition: int) -> bool:
         """Whether all that came to a partition is accepted, answered and performed."""
         return self._owned(partition).serving().is_idle()

@@ -1,6 +1,7 @@
 """Performs effects once their transition is accepted (L15).
 
-Order holds for each destination, and destinations go on independently. Effects of one destination
+Order holds for each destination, and destinations go on independently. Forwards have lines of
+their own (`forwarding.py`). Effects of one other destination
 are begun in order without waiting for one another; when one fails, those behind it are held back
 until it is done. `performed` is the seq up to which all are done; what is above it is performed
 again by a new owner, so everything is at least once here and exactly once at its receiver.
@@ -15,8 +16,9 @@ from typing import Any, Final, Protocol, assert_never
 import structlog
 
 from schemas.errors import ServiceError
+from streams.log.forwarding import Forwarding
 from streams.log.ports import Random
-from topology.effects import Effect, LetterDead, OfferTask, ProjectNamespace
+from topology.effects import Effect, Forward, LetterDead, OfferTask, ProjectNamespace
 
 _log = structlog.get_logger(__name__)
 
@@ -42,6 +44,8 @@ def destination(effect: Effect) -> Hashable:
             return ("namespace", effect.record.get("id"))
         case LetterDead():
             return "dead letter"
+        case Forward():
+            raise AssertionError("expected forwards to have lines of their own")
         case _:
             assert_never(effect)
 
@@ -64,11 +68,18 @@ class Outbox:
     """The effects of one partition that are yet to be performed."""
 
     def __init__(
-        self, partition: int, performer: Performer, random: Random, *, wake: Callable[[], object]
+        self,
+        partition: int,
+        performer: Performer,
+        random: Random,
+        *,
+        forwarding: Forwarding,
+        wake: Callable[[], object],
     ) -> None:
         self._partition = partition
         self._performer = performer
         self._random = random
+        self._forwarding = forwarding
         self._wake = wake
         self._lines: dict[Hashable, _Line] = {}
         self._left: dict[int, int] = {}
@@ -81,6 +92,9 @@ class Outbox:
         self._left[seq] = len(effects)
         self._order.append(seq)
         for effect in effects:
+            if isinstance(effect, Forward):
+                self._forwarding.add(seq, effect, self._finish)
+                continue
             name = destination(effect)
             line = self._lines.get(name)
             if line is None:
@@ -111,6 +125,7 @@ class Outbox:
     def stop(self) -> None:
         """Stop performing; a later owner performs what is left again."""
         lines, self._lines = self._lines, {}
+        self._forwarding.stop()
         self._left.clear()
         self._order.clear()
         self._done.clear()

@@ -34,6 +34,7 @@ class Outside:
         *,
         partitions: int,
         events: Producer,
+        commands: Producer,
         admin: Admin,
         readers: Readers,
         open_store: Callable[[int], Store],
@@ -49,6 +50,8 @@ class Outside:
     ) -> None:
         self.partitions = partitions
         self.events = events
+        self.commands = commands
+        """Appends to `commands-internal`: forwards (L16)."""
         self.admin = admin
         self.readers = readers
         self.open_store = open_store

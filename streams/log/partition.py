@@ -226,6 +226,10 @@ class Partition:
         """Whether the partition is claimed and served."""
         return self._serving is not None and self._serving.is_open
 
+    def is_warm(self) -> bool:
+        """Whether its store is near the end of the log (V4)."""
+        return self._folded is not None and self._takeover.is_warm
+
     def serving(self) -> Serving:
         """Return what serves; raises NotTheOwner."""
         serving = self._serving

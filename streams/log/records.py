@@ -11,12 +11,14 @@ import msgspec
 
 from schemas import codec
 from schemas.codec import Undecodable
+from streams.log import counters
 from streams.log.faults import LogFault
 from streams.log.position import Source
 from topology.decision import FOLD_VERSION, Change, Fact, HistoryFact, StateFact
 
 _HISTORY = "millrace.HistoryFact"
 _STATE = "millrace.StateFact"
+_FORWARD = "forward"
 
 
 class Answer(NamedTuple):
@@ -53,6 +55,8 @@ class Transition(msgspec.Struct):
     decided_at: int
     changes: Sequence[Change]
     effects: Sequence[bytes]
+    forwards: Sequence[bytes]
+    """Those of the effects that are forwards."""
     answers: Sequence[Answer]
 
 
@@ -136,6 +140,7 @@ def _transition(fields: dict[str, Any]) -> Transition:
         fields["decided_at"],
         [_change(each) for each in fields["changes"]],
         [each["body"] for each in fields["effects"]],
+        [each["body"] for each in fields["effects"] if each["kind"] == _FORWARD],
         [Answer(*each.values()) for each in fields["answers"]],
     )
 
@@ -156,14 +161,23 @@ def _claim(fields: dict[str, Any]) -> Claim:
 
 
 def _source_fields(sources: Mapping[str, Source]) -> list[dict[str, object]]:
-    return [
-        {"topic": topic, "sender": "", "topic_id": source.topic_id, "position": source.position}
-        for topic, source in sources.items()
-    ]
+    return [_one_source_fields(name, source) for name, source in sources.items()]
+
+
+def _one_source_fields(name: str, source: Source) -> dict[str, object]:
+    sender = counters.sender_of(name)
+    topic = counters.TOPIC if sender else name
+    fields = {"topic_id": source.topic_id, "position": source.position}
+    return {"topic": topic, "sender": sender, **fields}
 
 
 def _sources(fields: list[dict[str, Any]]) -> dict[str, Source]:
-    return {each["topic"]: Source(each["topic_id"], each["position"]) for each in fields}
+    return {
+        counters.source_of(each["sender"]) if each["sender"] else each["topic"]: Source(
+            each["topic_id"], each["position"]
+        )
+        for each in fields
+    }
 
 
 def _change_fields(change: Change) -> dict[str, object]:

@@ -20,6 +20,7 @@ from streams.log.commands import Command, Poison
 from streams.log.counts import Counts
 from streams.log.deciding import Deciding, Moment, Unwritable, Unwritten
 from streams.log.folded import Folded
+from streams.log.forwarding import Forwarding
 from streams.log.intake import Intake, Taken
 from streams.log.outbox import Outbox
 from streams.log.outside import Outside
@@ -64,7 +65,16 @@ class Serving:
         self.waiting = Waiting(limit=settings.waiters_max_count, wake=self._wake.set)
         self.intake = Intake(folded.partition, counts, gate_timeout_s=settings.commands_gate_s)
         self.outbox = Outbox(
-            folded.partition, outside.performer, outside.random, wake=self._wake.set
+            folded.partition,
+            outside.performer,
+            outside.random,
+            forwarding=Forwarding(
+                f"{settings.generation}/{folded.partition}",
+                outside.commands,
+                outside.random,
+                quoted=lambda quotes: folded.machine.quoted(quotes, folded.store),
+            ),
+            wake=self._wake.set,
         )
         self.reads = Reads(
             lambda: outside.admin.end(EVENTS, folded.partition), on_ahead=self._wake.set

@@ -44,6 +44,8 @@ class Takeover:
         self.following = Following(folded, outside.readers)
         self.flight: Flight | None = None
         """The newest append of ours; a takeover waits for it (L5)."""
+        self.is_warm = False
+        """The log was folded to its end once, and has been followed since (V4)."""
 
     async def wait_for_own(self) -> None:
         """Wait for an append of ours that may still be in flight (L5)."""
@@ -68,6 +70,7 @@ class Takeover:
                 await self.verify()
                 await self._check_start()
                 end = await self._outside.admin.end(EVENTS, self._folded.partition)
+        self.is_warm = True
 
     async def stand_by(self) -> None:
         """Follow the log for ever; raises LogFault, Unavailable."""

@@ -86,13 +86,13 @@ def audit(world: "World") -> None:
 
 def _answered(world: "World", number: int) -> Tally[bytes]:
     found: Tally[bytes] = Tally()
-    sources: dict[str, int] = {}
+    sources: dict[tuple[str, str], int] = {}
     for offset, is_claim, fields in accepted(world.kafka.log("events", number)):
         for source in fields["sources"]:
-            topic, position = source["topic"], source["position"]
-            was = sources.get(topic, -1)
-            assert is_claim or position > was, f"events-{number}@{offset}: {topic} {was} again"
-            sources[topic] = position
+            name, position = (source["topic"], source["sender"]), source["position"]
+            was = sources.get(name, -1)
+            assert is_claim or position > was, f"events-{number}@{offset}: {name} {was} again"
+            sources[name] = position
         found.update(answer["command_id"] for answer in fields.get("answers", ()))
     return found
 
@@ -152,7 +152,9 @@ def compact(world: "World") -> str:
             assert record is not None
             kind, fields = decode(record.value or b"")
             mark = " " if record.offset in counted else "x"
-            told = f"{mark} {number}@{record.offset} {kind.name} e{fields['epoch']} s{fields['seq']}"
+            told = (
+                f"{mark} {number}@{record.offset} {kind.name} e{fields['epoch']} s{fields['seq']}"
+            )
             if kind is CLAIM:
                 lines.append(f"{told} {fields['node']}")
             else:

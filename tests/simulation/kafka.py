@@ -133,6 +133,8 @@ class SimProducer:
         self.refused = 0.0
         self.slow = 0.0
         """Chances of faults, for each append."""
+        self.append_s: tuple[float, float] | None = None
+        """How long an append takes to arrive; None: as Kafka has it."""
         self.count = 0
 
     async def append(self, partition: int, records: Sequence[KeyValue]) -> list[Appended]:
@@ -162,7 +164,7 @@ class SimProducer:
         kafka, rng = self._kafka, self._kafka.rng
         if before is not None:
             await asyncio.shield(before)
-        await kafka.pause(kafka.append_s)
+        await kafka.pause(self.append_s or kafka.append_s)
         if rng.random() < self.slow:
             await asyncio.sleep(rng.uniform(0.5, 20.0))
         while kafka.is_down:

@@ -159,6 +159,7 @@ class Node:
         self.clock = SimClock(world.loop)
         self.events = SimProducer(world.kafka, EVENTS)
         self.commands = SimProducer(world.kafka, INTERNAL)
+        self.forwards = SimProducer(world.kafka, INTERNAL)
         self.admin = SimAdmin(world.kafka)
         self.readers = SimReaders(world.kafka, EVENTS)
         self.namespaces = SimNamespaces()
@@ -177,6 +178,7 @@ class Node:
         return Outside(
             partitions=world.partitions,
             events=self.events,
+            commands=self.forwards,
             admin=self.admin,
             readers=self.readers,
             open_store=self._open_store,
@@ -207,7 +209,7 @@ class Node:
     def die(self) -> None:
         """Stop at once: nothing more is written or sent."""
         self.is_alive = False
-        self.events.is_alive = self.commands.is_alive = False
+        self.events.is_alive = self.commands.is_alive = self.forwards.is_alive = False
         for task in list(self.world.loop.tasks[self]):
             task.cancel()
 
@@ -354,13 +356,18 @@ class World:
     # -- the end
 
     async def settle(self, *, timeout_s: float = 300.0) -> None:
-        """Heal everything and wait until all partitions are served and all is performed."""
+        """Heal everything, assign once more, and wait until it is quiet."""
         for node in self.nodes:
-            node.events.lost_acks = node.events.refused = node.events.slow = 0.0
+            for producer in (node.events, node.forwards):
+                producer.lost_acks = producer.refused = producer.slow = 0.0
             node.admin.failing = node.readers.holes = 0.0
             if isinstance(node.performer, ToyPerformer):
                 node.performer.fails = 0.0
         self.group.heal()
+        await self.quiet(timeout_s=timeout_s)
+
+    async def quiet(self, *, timeout_s: float = 60.0) -> None:
+        """Wait until all partitions are served and all is performed."""
         async with asyncio.timeout(timeout_s):
             while not self._is_settled():
                 await asyncio.sleep(0.05)
