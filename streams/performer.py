@@ -10,7 +10,7 @@ from typing import Protocol, assert_never
 from schemas.codec import DEAD_LETTER, Fields
 from schemas.errors import Unavailable
 from streams.log.ports import Appended, Producer
-from topology.effects import Effect, LetterDead, OfferTask, ProjectNamespace
+from topology.effects import Effect, Forward, LetterDead, OfferTask, ProjectNamespace
 
 
 class Offers(Protocol):
@@ -46,6 +46,8 @@ class Performer:
                 return self._projections.project(effect.record)
             case LetterDead():
                 return self._bury(effect)
+            case Forward():
+                raise AssertionError("expected the engine to send forwards itself")
             case _:
                 assert_never(effect)
 

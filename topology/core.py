@@ -6,18 +6,27 @@ batches of the engine can touch.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
-
-from google.protobuf.message import Message
+from collections.abc import Iterable, Sequence
 
 from schemas.errors import NotFound, Unimplemented
 from schemas.rows import pack
 from schemas.temporal import common
+from topology import forwards
 from topology.decision import Ask, Change, Decision, Namespace, ReplyBody, Rows, StateFact
+from topology.effects import Forward, Quote
 from topology.namespace import decide as namespaces
 from topology.own_work import FireDue
 from topology.turn import Turn
-from topology.workflow import answers, buffering, evolve, execution, keys, views, workflow_task
+from topology.workflow import (
+    answers,
+    buffering,
+    evolve,
+    execution,
+    histories,
+    keys,
+    views,
+    workflow_task,
+)
 from topology.workflow import rows as run_rows
 from topology.workflow.decide import COMMANDS
 from topology.workflow.limits import Limits
@@ -89,12 +98,26 @@ class Core:
 
     # -- read
 
-    def read(self, method: str, request: Message, namespace_id: str, rows: Rows) -> bytes:
+    def read(self, method: str, request: object, namespace_id: str, rows: Rows) -> bytes:
         """Answer a read of accepted state; raises NotFound."""
         view = views.READS.get(method)
         if view is None:
             raise Unimplemented(f"method {method} is not a read")
         return view(request, namespace_id, rows)
+
+    # -- forwards
+
+    def parse_forward(self, method: str, request: bytes, event: bytes) -> forwards.Asked:
+        """Read what a forward asks; raises Unimplemented."""
+        return forwards.parse(method, request, event)
+
+    def forward_failed(self, method: str, request: bytes, event: bytes) -> Forward | None:
+        """Return what a sender must hear whose forward cannot be decided, if it waits."""
+        return forwards.failure_of(forwards.parse(method, request, event))
+
+    def quoted(self, quotes: Sequence[Quote], rows: Rows) -> list[bytes]:
+        """Return the history events that travel with forwards."""
+        return histories.quoted(quotes, rows)
 
     # -- what is due
 
@@ -208,6 +231,8 @@ class Core:
 def _run_named(ask: Ask) -> str:
     """Return the run id that an ask names, if it does."""
     request = ask.request
+    if isinstance(request, forwards.Asked):
+        return forwards.run_of(request)
     token = getattr(request, "task_token", b"")
     if token:
         return answers.run_of_token(token)

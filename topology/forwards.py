@@ -130,6 +130,17 @@ def parse(method: str, request: bytes, event: bytes) -> Asked:
     return replace(decode(request), event=event)
 
 
+def run_of(asked: Asked) -> str:
+    """Return the run that a forward is to; empty: the workflow id's current one, or a new one."""
+    match asked:
+        case ChildStarted() | ChildNotStarted() | ChildClosed():
+            return asked.parent_run_id
+        case ExternalSignaled() | ExternalCancelRequested():
+            return asked.run_id
+        case _:
+            return ""
+
+
 def failure_of(asked: Asked) -> Forward | None:
     """Return what a sender must hear whose forward came to nothing (L13); None: it does not wait.
 
