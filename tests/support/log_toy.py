@@ -5,14 +5,14 @@ One counter per workflow id. It caches what it decides, as the real core does, s
 """
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from schemas.errors import FailedPrecondition, NotFound, Rejected, Stale, Unimplemented
 from schemas.rows import pack, unpacker
 from topology.decision import Ask, Change, Decision, Namespace, Reply, ReplyBody, Rows, StateFact
-from topology.effects import OfferTask
+from topology.effects import Forward, OfferTask, Quote
 from topology.own_work import FireDue, QuarantineDue
 
 NAMESPACE = Namespace("ns-id", "ns", 1, 0)
@@ -20,7 +20,22 @@ NAMESPACE = Namespace("ns-id", "ns", 1, 0)
 _pack = msgspec.msgpack.encode
 _read = msgspec.msgpack.decode
 
-METHODS = ("Add", "Refuse", "Break", "Later", "BreakLater", "Offer", "Grow", "Beat")
+METHODS = (
+    "Add",
+    "Refuse",
+    "Break",
+    "Later",
+    "BreakLater",
+    "Offer",
+    "Grow",
+    "Beat",
+    "Send",
+    "SendPoison",
+    "SendRefused",
+)
+
+_SENT = {"Send": "Got", "SendPoison": "GotPoison", "SendRefused": "GotRefused"}
+"""What is sent to another counter."""
 
 
 class Counter(msgspec.Struct, frozen=True, array_like=True):
@@ -31,6 +46,9 @@ class Counter(msgspec.Struct, frozen=True, array_like=True):
     chain: int = 0
     dues: tuple[tuple[int, bool], ...] = ()  # (instant, does it break)
     fired: int = 0
+    sent: dict[str, int] = {}  # how many to each other counter
+    got: dict[str, int] = {}  # the number of the last one from each
+    failed: int = 0  # how many came to nothing
 
 
 _unpack = unpacker(Counter)
@@ -55,6 +73,13 @@ def evolve(state: Counter, fact: StateFact) -> Counter:
     if fact.name == "Scheduled":
         due = (values[0], values[1])
         return msgspec.structs.replace(state, dues=tuple(sorted((*state.dues, due))))
+    if fact.name == "Sent":
+        return msgspec.structs.replace(state, sent={**state.sent, values[0]: values[1]})
+    if fact.name == "Got":
+        assert values[1] == state.got.get(values[0], 0) + 1, f"{values} out of order"
+        return msgspec.structs.replace(state, got={**state.got, values[0]: values[1]})
+    if fact.name == "Failed":
+        return msgspec.structs.replace(state, failed=state.failed + 1)
     assert fact.name == "Fired", fact
     left = tuple(due for due in state.dues if due[0] > values)
     fired = state.fired + len(state.dues) - len(left)
@@ -103,6 +128,24 @@ class Toy:
             raise NotFound(f"no counter {request}")
         return str(_unpack(row).total).encode()
 
+    def parse_forward(self, method: str, request: bytes, event: bytes) -> object:
+        """Read a forward: who sent it, its number, and the quoted row."""
+        del method
+        sender, number = _read(request)
+        assert event in (b"", f"{sender}/{number}".encode()), f"{event!r} is not what was quoted"
+        return sender, number
+
+    def forward_failed(self, method: str, request: bytes, event: bytes) -> Forward | None:
+        """Tell the sender of what cannot be decided."""
+        del event
+        return Forward("ns", _read(request)[0], "Failed", request) if method != "Failed" else None
+
+    def quoted(self, quotes: Sequence[Quote], rows: Rows) -> list[bytes]:
+        """Return the rows that are quoted."""
+        found = [rows.get(_quote_key(each.run_id, each.event_id)) for each in quotes]
+        assert None not in found, f"expected the rows of {quotes}"
+        return found  # type: ignore[return-value]  # just asserted
+
     def due(self, rows: Rows, *, after: bytes, until: int, limit: int) -> list[tuple[bytes, Ask]]:
         """Return what is due."""
         found = []
@@ -129,8 +172,12 @@ class Toy:
 
     # -- inside
 
-    def _facts(self, ask: Ask, state: Counter, now: int) -> tuple[list, list, ReplyBody]:
+    def _facts(  # noqa: PLR0911  one for each method
+        self, ask: Ask, state: Counter, now: int
+    ) -> tuple[list, list, ReplyBody]:
         number = ask.request
+        if ask.method in _SENT or ask.method in ("Got", "GotRefused", "Failed"):
+            return self._forwarded(ask, state)
         match ask.method:
             case "Add" | "Beat":
                 total = state.total + number
@@ -161,6 +208,28 @@ class Toy:
                 return [], [], str(state.total).encode()
         raise RuntimeError(f"poison {ask.method}")
 
+    def _forwarded(self, ask: Ask, state: Counter) -> tuple[list, list, ReplyBody]:
+        if ask.method == "Got":
+            return [StateFact("Got", _pack(ask.request))], [], b""
+        if ask.method == "Failed":
+            return [StateFact("Failed", _pack(0))], [], b""
+        if ask.method == "GotRefused":
+            raise NotFound("refused")
+        return self._send(ask, state)
+
+    def _send(self, ask: Ask, state: Counter) -> tuple[list, list, ReplyBody]:
+        name, target = ask.workflow_id, f"w{ask.request}"
+        method = _SENT[ask.method]
+        counted = target if method == "Got" else f"{method}/{target}"
+        number = state.sent.get(counted, 0) + 1
+        facts = [
+            StateFact("Added", _pack((0, ask.command_id))),
+            StateFact("Sent", _pack((counted, number))),
+        ]
+        quote = Quote(name, 0, number) if number % 2 else None
+        forward = Forward("ns", target, method, _pack((name, number)), quote)
+        return facts, [forward], b"sent"
+
     def _fire(self, ask: Ask, state: Counter, now: int) -> tuple[list, list, ReplyBody]:
         due = [each for each in state.dues if each[0] <= now]
         if not due:
@@ -185,6 +254,10 @@ class Toy:
             state = evolve(state, fact)
         self._cache[name] = state
         written: dict[bytes, bytes | None] = {b"c" + name.encode(): pack(state)}
+        for number in (
+            state.sent[to] for to in state.sent if state.sent[to] != before.sent.get(to)
+        ):
+            written[_quote_key(name, number)] = f"{name}/{number}".encode()
         for at, _ in set(before.dues) - set(state.dues):
             written[_due_key(at, name)] = None
         for at, _ in set(state.dues) - set(before.dues):
@@ -203,6 +276,10 @@ def counter(rows: Rows, name: str) -> Counter:
     """Return a counter as its rows have it."""
     row = rows.get(b"c" + name.encode())
     return Counter() if row is None else _unpack(row)
+
+
+def _quote_key(name: str, number: int) -> bytes:
+    return f"q{name}/{number}".encode()
 
 
 def _due_key(at: int, name: str) -> bytes:
