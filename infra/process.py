@@ -185,6 +185,7 @@ class Node:
             Outside(
                 partitions=counts.history,
                 events=producers.events,
+                commands=producers.commands_internal,
                 admin=self._admin,
                 readers=readers,
                 open_store=self._stores(HISTORY).open,
