@@ -116,7 +116,7 @@ def matching_words(expression: Leaf, attribute: int) -> Sql:
     """Return the select of the runs whose text has one of the words, or is there at all."""
     words = expression.words if isinstance(expression, HasWord) else (PRESENCE,)
     matched = " OR ".join(f'"{word_token(attribute, word)}"' for word in words)
-    return Sql("SELECT t.rowid FROM texts AS t WHERE t.words MATCH ?", (matched,))
+    return Sql("SELECT rowid FROM texts WHERE texts MATCH ?", (matched,))
 
 
 def word_token(attribute: int, word: str) -> str:

@@ -1,0 +1,1 @@
+"""Tests of `search/`: the grammar, and two stores that must answer alike."""
