@@ -47,6 +47,7 @@ from streams.matching.ports import MatchingPorts
 from streams.metrics import Metrics
 from streams.namespaces import Namespaces
 from streams.performer import Performer
+from streams.queries import Queries
 from streams.tables import RocksStores
 from topology.core import Core
 from topology.decision import Ask
@@ -81,6 +82,7 @@ class Node:
         self._metrics = Metrics()
         self._admin = KafkaAdmin(kafka)
         self._apps: dict[str, GroupApp] = {}
+        self._starter = _Starter()
         self._frontend: Frontend | None = None
 
     @property
@@ -165,7 +167,7 @@ class Node:
         namespaces: Namespaces,
     ) -> tuple[HistoryNode, MatchingNode]:
         """Make history and matching, each of which needs the other."""
-        starter = _Starter()
+        starter = self._starter
         ports = MatchingPorts(
             starter=starter,
             tasks=producers.tasks,
@@ -220,11 +222,14 @@ class Node:
             metrics=self._metrics,
         )
         wanted = self._settings.frontend
+        queries = Queries(history, matching, clock=self._clock, random=self._random)
+        self._starter.queries = queries
         return Services(
             namespaces=namespaces,
             gateway=gateway,
             history=history,
             matching=matching,
+            queries=queries,
             clock=self._clock,
             random=self._random,
             waiters=Waiters(limit=wanted.max_pollers),
@@ -328,7 +333,8 @@ class _Starter:
     """History as matching sees it: matching is made first."""
 
     history: HistoryNode
+    queries: Queries
 
     async def own_work(self, partition: int, ask: Ask) -> bytes:
         """Decide; see `HistoryNode.own_work`."""
-        return await self.history.own_work(partition, ask)
+        return self.queries.carried(ask, await self.history.own_work(partition, ask))

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from streams.frontend import history, namespaces, system, tasks, workflow
+from streams.frontend import history, namespaces, queries, system, tasks, workflow
 from streams.frontend.services import Services
 from streams.frontend.transport import Call
 
@@ -24,10 +24,11 @@ WORKFLOW_SERVICE: Final[dict[str, Function]] = {
     "GetWorkflowExecutionHistory": history.page,
     "GetWorkflowExecutionHistoryReverse": history.page_reverse,
     "PollWorkflowTaskQueue": tasks.poll_workflow_task,
-    "RespondWorkflowTaskCompleted": tasks.complete_workflow_task,
+    "RespondWorkflowTaskCompleted": queries.complete_workflow_task,
     "RespondWorkflowTaskFailed": tasks.fail_workflow_task,
     "ResetStickyTaskQueue": workflow.reset_sticky,
-    "RespondQueryTaskCompleted": tasks.answer_query,
+    "QueryWorkflow": queries.query,
+    "RespondQueryTaskCompleted": queries.answer,
     "PollActivityTaskQueue": tasks.poll_activity_task,
     "RespondActivityTaskCompleted": tasks.complete_activity_task,
     "RespondActivityTaskFailed": tasks.fail_activity_task,

@@ -2,16 +2,19 @@
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from schemas.temporal import query, service
 from streams.calls.waiters import Waiters
 from streams.frontend.settings import FrontendSettings
 from streams.frontend.transport import Call
 from streams.log.ports import Clock, Random
 from topology.decision import Namespace
 from topology.effects import TaskKind
+from topology.tokens import QueryToken
 
 
 class Namespaces(Protocol):
@@ -106,6 +109,35 @@ class Matching(Protocol):
         ...
 
 
+class Queries(Protocol):
+    """The queries that wait at the history partitions of this node."""
+
+    async def ask(
+        self,
+        namespace: Namespace,
+        request: service.QueryWorkflowRequest,
+        *,
+        leave_sticky: Callable[[str], Awaitable[object]],
+        timeout_s: float,
+    ) -> bytes:
+        """Have a worker answer a query; return the response."""
+        ...
+
+    def answer(self, token: QueryToken, request: service.RespondQueryTaskCompletedRequest) -> None:
+        """Take a worker's answer; raises NotFound, NotTheOwner."""
+        ...
+
+    def answering(
+        self, run_id: str, results: Mapping[str, query.WorkflowQueryResult]
+    ) -> AbstractContextManager[None]:
+        """Hold the queries that a completed task answers; they are answered if it is accepted."""
+        ...
+
+    def riding(self, run_id: str) -> bytes:
+        """Return the queries that a workflow task of a run is to carry, as a poll answer's."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """Everything a function of the frontend may use."""
@@ -114,6 +146,7 @@ class Services:
     gateway: Gateway
     history: History
     matching: Matching
+    queries: Queries
     clock: Clock
     random: Random
     waiters: Waiters

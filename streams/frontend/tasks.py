@@ -109,12 +109,6 @@ async def _wait(
         await asyncio.sleep(pause_s)
 
 
-async def complete_workflow_task(services: Services, call: Call) -> bytes:
-    """RespondWorkflowTaskCompleted."""
-    request = parse(service.RespondWorkflowTaskCompletedRequest, call.request)
-    return await _answer(services, call, "RespondWorkflowTaskCompleted", request)
-
-
 async def fail_workflow_task(services: Services, call: Call) -> bytes:
     """RespondWorkflowTaskFailed."""
     request = parse(service.RespondWorkflowTaskFailedRequest, call.request)
@@ -142,7 +136,7 @@ async def cancel_activity_task(services: Services, call: Call) -> bytes:
 async def heartbeat(services: Services, call: Call) -> bytes:
     """RecordActivityTaskHeartbeat."""
     request = parse(service.RecordActivityTaskHeartbeatRequest, call.request)
-    namespace, token = await _named(services, request)
+    namespace, token = await named(services, request)
     return await services.gateway.beat(
         namespace,
         token.workflow_id,
@@ -152,13 +146,6 @@ async def heartbeat(services: Services, call: Call) -> bytes:
         heartbeat_timeout=token.heartbeat_timeout,
         timeout_s=services.time_left(call),
     )
-
-
-async def answer_query(services: Services, call: Call) -> bytes:
-    """RespondQueryTaskCompleted: no query is handed out yet, so no token names one."""
-    request = parse(service.RespondQueryTaskCompletedRequest, call.request)
-    await _named(services, request)
-    raise NotFound("query task not found, or already expired")
 
 
 async def complete_activity_by_id(services: Services, call: Call) -> bytes:
@@ -234,7 +221,7 @@ async def _activity_of(services: Services, request: ActivityRequest) -> Namespac
     return namespace
 
 
-async def _named(services: Services, request: TokenRequest) -> tuple[Namespace, Token]:
+async def named(services: Services, request: TokenRequest) -> tuple[Namespace, Token]:
     """Return the namespace and the token of a request; they must belong together."""
     if not request.task_token:
         raise InvalidArgument("Task token not set on request.")
@@ -254,10 +241,15 @@ async def _named(services: Services, request: TokenRequest) -> tuple[Namespace, 
     return await namespace_of(services, found.name if found else token.namespace_id), token
 
 
+def check_answer(request: AnswerRequest) -> None:
+    """Check what all answers of workers have."""
+    check_length("Identity", request.identity)
+
+
 async def _answer(services: Services, call: Call, method: str, request: AnswerRequest) -> bytes:
     """Hand a worker's answer to the owner of the workflow id in its token."""
-    namespace, token = await _named(services, request)
-    check_length("Identity", request.identity)
+    namespace, token = await named(services, request)
+    check_answer(request)
     return await services.gateway.ask(
         namespace, token.workflow_id, method, call.request, timeout_s=services.time_left(call)
     )

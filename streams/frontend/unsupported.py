@@ -17,7 +17,6 @@ _REASONS: Final[dict[str, tuple[str, ...]]] = {
         "UpdateWorkflowExecution",
         "PollWorkflowExecutionUpdate",
     ),
-    "queries are not built yet": ("QueryWorkflow",),
     "reset, deletion and pause of workflows are not built yet": (
         "ResetWorkflowExecution",
         "DeleteWorkflowExecution",
