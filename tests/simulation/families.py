@@ -168,16 +168,24 @@ async def families_under_chaos(world: World) -> None:
     await running
     await world.settle()
     async with asyncio.timeout(600):
-        while not all(_is_closed(world, parent) for parent in parents):  # noqa: ASYNC110  virtual
+        while not _is_over(world, parents):  # noqa: ASYNC110  virtual
             await asyncio.sleep(1.0)
     await quiet(world)
     world.audit()
     check_families(world, parents)
 
 
-def _is_closed(world: World, workflow_id: str) -> bool:
-    events = events_of(world).get(workflow_id, [])
-    return any(each.event_type == on.WORKFLOW_EXECUTION_COMPLETED for each in events)
+def _is_over(world: World, parents: list[str]) -> bool:
+    """Whether the parents are closed and nothing waits for a listener's task to end."""
+    known = events_of(world)
+    closed = on.WORKFLOW_EXECUTION_COMPLETED
+    is_closed = all(any(e.event_type == closed for e in known.get(p, [])) for p in parents)
+    signals = sum(
+        each.event_type == on.WORKFLOW_EXECUTION_SIGNALED
+        for number in range(LISTENERS)
+        for each in known.get(f"l{number}", [])
+    )
+    return is_closed and signals >= LISTENERS * len(parents)
 
 
 def check_families(world: World, parents: list[str]) -> None:
