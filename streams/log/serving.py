@@ -245,7 +245,7 @@ class Serving:
         is_more = self._decide_own(moment)
         is_more |= self._decide_commands(moment)
         is_more |= self._fire_due(moment)
-        return is_more
+        return is_more or self._unwritten is not None
 
     def _decide_own(self, moment: Moment) -> bool:
         for _ in range(min(len(self._own), self._settings.slice_count)):

@@ -11,6 +11,8 @@ from contextvars import ContextVar
 from typing import Any
 
 BELONGS_TO: ContextVar[object] = ContextVar("belongs_to", default=None)
+TURNS_MAX = 100_000
+PASSED_MAX_S = 7_200.0
 EPOCH_NS = 1_700_000_000_000_000_000
 
 
@@ -24,12 +26,16 @@ class _NoWaiting(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.passed = 0.0
+        self._turns = 0
 
     def select(self, timeout: float | None = None) -> list[Any]:
         """Let virtual time pass."""
         if timeout is None:
             raise Stuck("no timer is armed and nothing is ready")
+        self._turns = 0 if timeout > 0 else self._turns + 1
         self.passed += max(0.0, timeout)
+        if self._turns > TURNS_MAX or self.passed > PASSED_MAX_S:
+            raise Stuck(f"{self.passed} s have passed, {self._turns} turns in the last instant")
         return []
 
 

@@ -260,8 +260,10 @@ def test_l13_a_due_timer_that_raises_is_put_in_quarantine() -> None:
         assert node.history.counts()[0].poison == 1
         (letter,) = letters(world)
         assert "a broken timer" in letter["reason"]
-        assert node.disks[0].rows.keys().isdisjoint(
-            key for key in node.disks[0].keys if key.startswith(b"d")
+        assert (
+            node.disks[0]
+            .rows.keys()
+            .isdisjoint(key for key in node.disks[0].keys if key.startswith(b"d"))
         )
 
     run_world(14, story, partitions=1)
