@@ -2,16 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.errors import NotTheOwner, ServiceError
+from schemas.temporal import query, service
 from streams.calls.waiters import Waiters
 from streams.frontend.services import Services
 from streams.frontend.settings import FrontendSettings
 from topology.decision import Namespace
 from topology.effects import TaskKind
+from topology.tokens import QueryToken
 
 DEFAULT = Namespace(id="00000000-0000-4000-8000-00000000000d", name="default", state=1, retention=1)
 
@@ -212,6 +215,50 @@ class StubMatching:
 
 
 @dataclass
+class StubQueries:
+    """Queries that are answered at once."""
+
+    asked: list[str] = field(default_factory=list)
+    answers: list[QueryToken] = field(default_factory=list)
+    results: list[tuple[str, dict[str, query.WorkflowQueryResult]]] = field(default_factory=list)
+    carried: bytes = b""
+    leaves_sticky: str = ""
+
+    async def ask(
+        self,
+        namespace: Namespace,
+        request: service.QueryWorkflowRequest,
+        *,
+        leave_sticky: Callable[[str], Awaitable[object]],
+        timeout_s: float,
+    ) -> bytes:
+        """Remember a query, and answer it."""
+        assert (namespace.name, timeout_s > 0) == ("default", True)
+        self.asked.append(request.execution.workflow_id)
+        if self.leaves_sticky:
+            await leave_sticky(self.leaves_sticky)
+        return b"answer"
+
+    def answer(self, token: QueryToken, request: service.RespondQueryTaskCompletedRequest) -> None:
+        """Remember a worker's answer."""
+        assert request.task_token
+        self.answers.append(token)
+
+    @contextmanager
+    def answering(
+        self, run_id: str, results: Mapping[str, query.WorkflowQueryResult]
+    ) -> Iterator[None]:
+        """Remember what a completed task answers."""
+        yield
+        self.results.append((run_id, dict(results)))
+
+    def riding(self, run_id: str) -> bytes:
+        """Return what waits."""
+        assert run_id
+        return self.carried
+
+
+@dataclass
 class World:
     """One frontend's surroundings."""
 
@@ -219,6 +266,7 @@ class World:
     gateway: StubGateway = field(default_factory=StubGateway)
     history: StubHistory = field(default_factory=StubHistory)
     matching: StubMatching = field(default_factory=StubMatching)
+    queries: StubQueries = field(default_factory=StubQueries)
     settings: FrontendSettings = field(default_factory=FrontendSettings)
 
     def services(self) -> Services:
@@ -228,6 +276,7 @@ class World:
             gateway=self.gateway,
             history=self.history,
             matching=self.matching,
+            queries=self.queries,
             clock=StubClock(),
             random=CountingRandom(),
             waiters=Waiters(limit=self.settings.max_pollers),

@@ -159,11 +159,3 @@ async def test_t3_heartbeat_tells_its_activity_and_timeout() -> None:
     call = StubCall(request_of("RecordActivityTaskHeartbeat", **fields))
     await tasks.heartbeat(world.services(), call)
     assert world.gateway.beats == [("run/5/2/1", 3_000_000_000)]
-
-
-async def test_query_token_names_nothing() -> None:
-    """No query is handed out yet."""
-    fields = {"namespace": "default", "task_token": pack(_TOKEN)}
-    call = StubCall(request_of("RespondQueryTaskCompleted", **fields))
-    with pytest.raises(NotFound, match="query task not found"):
-        await tasks.answer_query(World().services(), call)
