@@ -7,7 +7,7 @@ import pytest
 
 from schemas.errors import Code, ServiceError
 from schemas.temporal import service
-from streams.frontend import history, namespaces, system, tasks, workflow
+from streams.frontend import history, namespaces, queries, system, tasks, workflow
 from streams.frontend.rpcs import Function
 from tests.streams.frontend.stubs import DEFAULT, StubCall, World
 from topology.decision import Namespace
@@ -262,22 +262,22 @@ REFUSALS: list[tuple[Function, bytes, str]] = [
     ),
     (tasks.poll_activity_task, poll(identity=_LONG), "Identity length exceeds limit."),
     (
-        tasks.complete_workflow_task,
+        queries.complete_workflow_task,
         answer(task_token=b""),
         "Task token not set on request.",
     ),
     (
-        tasks.complete_workflow_task,
+        queries.complete_workflow_task,
         answer(task_token=b"nonsense"),
         "Error deserializing task token.",
     ),
     (
-        tasks.complete_workflow_task,
+        queries.complete_workflow_task,
         answer(),
         "Operation requested with a token from a different namespace.",
     ),
     (tasks.complete_activity_task, b"", "Task token not set on request."),
-    (tasks.answer_query, b"", "Task token not set on request."),
+    (queries.answer, b"", "Task token not set on request."),
     (tasks.complete_activity_by_id, by_id(activity_id=""), "ActivityId is not set on request."),
     (namespaces.describe, named(), "Namespace not set on request."),
     (
