@@ -16,10 +16,11 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.support.millrace_server import PROJECT, MillraceServer
 
@@ -68,24 +69,43 @@ def pin(process_ids: Iterable[int], core: int) -> None:
                 os.sched_setaffinity(int(thread.name), {core})
 
 
-def measured(server: MillraceServer, load: str, url: str) -> dict[str, Any]:
-    """Run the load once; return its figures and ours."""
+class Sample(NamedTuple):
+    """What had been counted at an instant."""
+
+    at: float
+    switches: int
+    records: float
+    appends: float
+
+
+def sampled(process_ids: Iterable[int], url: str) -> Sample:
+    """Count now."""
+    counts = switches(process_ids), metric(url, _RECORDS), metric(url, _APPENDS)
+    return Sample(time.monotonic(), *counts)
+
+
+def measured(server: MillraceServer, load: str, url: str, *, window_s: float) -> dict[str, Any]:
+    """Run the load once; return its figures, and ours of a window in the middle of it."""
     processes = family(server.pid)
     pin(processes, SERVER_CORE)
     line = shlex.split(load.format(address=server.address, pid=server.pid))
-    before = switches(processes), metric(url, _RECORDS), metric(url, _APPENDS)
-    ended = subprocess.run(
+    running = subprocess.Popen(
         line,
         stdout=subprocess.PIPE,
         text=True,
-        check=True,
         preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CORE}),
     )
-    after = switches(processes), metric(url, _RECORDS), metric(url, _APPENDS)
-    figures: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
-    switched, records, appends = (now - then for now, then in zip(after, before, strict=True))
-    figures["switches_per_op"] = round(switched / max(1, figures["ops"]), 1)
-    figures["records_per_append"] = round(records / max(1, appends), 1)
+    time.sleep(window_s)
+    before = sampled(processes, url)
+    time.sleep(window_s)
+    after = sampled(processes, url)
+    said, _ = running.communicate()
+    assert running.returncode == 0, f"expected the load to end well, found {running.returncode}"
+    figures: dict[str, Any] = json.loads(said.splitlines()[-1])
+    switched = (after.switches - before.switches) / (after.at - before.at)
+    appends = after.appends - before.appends
+    figures["switches_per_op"] = round(switched / max(1.0, figures["ops_per_s"]), 1)
+    figures["records_per_append"] = round((after.records - before.records) / max(1, appends), 1)
     return figures
 
 
@@ -119,13 +139,19 @@ def main() -> None:
     """Start a server, run the load, print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--load", required=True, help="command line with {address} and {pid}")
+    parser.add_argument(
+        "--window",
+        type=float,
+        default=5.0,
+        help="seconds: counting begins so long after the load, and lasts so long",
+    )
     parser.add_argument("--metrics-port", type=int, default=19_090)
     options = parser.parse_args()
     url = f"http://127.0.0.1:{options.metrics_port}/metrics"
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as scratch:
         flags = ("--metrics-port", str(options.metrics_port))
         with MillraceServer(Path(scratch), folder=Path(scratch, "data"), options=flags) as server:
-            figures = measured(server, options.load, url)
+            figures = measured(server, options.load, url, window_s=options.window)
     sys.stdout.write(f"{json.dumps(figures)}\n{row(figures)}\n")
 
 
