@@ -18,6 +18,6 @@ def test_every_rpc_is_served_or_listed() -> None:
 
 def test_refusal_names_the_rpc() -> None:
     """A refusal says which RPC, and why."""
-    assert refusal_of("UpdateWorkflowExecution") == (
-        "UpdateWorkflowExecution is not served by this version of Millrace: updates are not built yet"
+    assert refusal_of("ListClusters") == (
+        "ListClusters is not served by this version of Millrace: there is one cluster"
     )
