@@ -29,6 +29,7 @@ from topology.decision import (
 )
 from topology.effects import Effect
 from topology.workflow.facts import EventBuffered, Private, RunOpened
+from topology.workflow.histories import event_of
 from topology.workflow.keys import batch_key
 from topology.workflow.limits import Limits
 from topology.workflow.state import Current, Execution, Run
@@ -132,10 +133,9 @@ class Turn:
         """Return an event of the run in focus from its batch."""
         batch = self.rows.get(batch_key(self._focus, batch_id))
         assert batch is not None, f"expected batch {batch_id} of run {self._focus}"
-        for event in history.History.FromString(batch).events:
-            if event.event_id == event_id:
-                return event
-        raise AssertionError(f"expected event {event_id} in batch {batch_id}, found none")
+        event = event_of(batch, event_id - batch_id)
+        assert event.event_id == event_id, f"expected event {event_id} in batch {batch_id}"
+        return event
 
     def open(self, opened: RunOpened) -> None:
         """Begin a run and turn to it."""
