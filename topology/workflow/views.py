@@ -15,7 +15,7 @@ from topology.own_work import ReadHistory
 from topology.tokens import PageToken, pack, unpack_page
 from topology.workflow import activity_views, child_workflow, histories, keys, query
 from topology.workflow.execution import RUNNING
-from topology.workflow.located import locate
+from topology.workflow.located import locate, locate_row
 from topology.workflow.state import Run
 
 _CLOSE_EVENTS_ONLY = enums.HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
@@ -136,7 +136,7 @@ def get_history(
         ask = ReadHistory(ask)
     request: service.GetWorkflowExecutionHistoryRequest = ask.request
     token = _page_token(request.next_page_token, namespace_id)
-    run = locate(rows, namespace_id, request.execution, run_id=token.run_id if token else "")
+    run = locate_row(rows, namespace_id, request.execution, run_id=token.run_id if token else "")
     response = service.GetWorkflowExecutionHistoryResponse()
     if request.history_event_filter_type == _CLOSE_EVENTS_ONLY:
         _close_event(run, rows, response, waits=request.wait_new_event)
@@ -188,7 +188,7 @@ def get_history_reverse(
 ) -> bytes:
     """Answer GetWorkflowExecutionHistoryReverse: newest first, whole batches."""
     token = _page_token(request.next_page_token, namespace_id)
-    run = locate(rows, namespace_id, request.execution, run_id=token.run_id if token else "")
+    run = locate_row(rows, namespace_id, request.execution, run_id=token.run_id if token else "")
     row = run.execution
     before = token.next_event_id + 1 if token else row.next_event_id
     size = request.maximum_page_size or histories.PAGE_BATCHES_MAX
