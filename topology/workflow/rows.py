@@ -60,6 +60,12 @@ def load(rows: Rows, run_id: str) -> Run | None:
     return Run(execution, activities, timers, children, externals, tuple(buffered))
 
 
+def load_row(rows: Rows, run_id: str) -> Run | None:
+    """Read a run's execution, and nothing that is pending in it."""
+    packed = rows.get(execution_key(run_id))
+    return None if packed is None else Run(_unpack_execution(packed))
+
+
 def changed_rows(before: Run | None, after: Run, recorded: Iterable[Fact]) -> Written:
     """Return the rows to write when a run went from one state to another."""
     written: Written = dict(after.fresh_rows)
