@@ -15,14 +15,26 @@ def locate(
     rows: Rows, namespace_id: str, execution: common.WorkflowExecution, *, run_id: str = ""
 ) -> Run:
     """Read the run that a request names (no run id: the newest one); raises NotFound."""
-    workflow_id = execution.workflow_id
-    run_id = run_id or execution.run_id
-    if not run_id:
-        found = rows.get(keys.current_key(namespace_id, workflow_id))
-        if found is None:
-            raise NotFound(f"workflow not found for ID: {workflow_id}")
-        run_id = run_rows.unpack_current(found).run_id
-    run = run_rows.load(rows, run_id)
+    run_id = run_id or execution.run_id or _newest(rows, namespace_id, execution.workflow_id)
+    return _checked(run_rows.load(rows, run_id), namespace_id, execution.workflow_id, run_id)
+
+
+def locate_row(
+    rows: Rows, namespace_id: str, execution: common.WorkflowExecution, *, run_id: str = ""
+) -> Run:
+    """Read the run that a request names, but nothing of it than its execution."""
+    run_id = run_id or execution.run_id or _newest(rows, namespace_id, execution.workflow_id)
+    return _checked(run_rows.load_row(rows, run_id), namespace_id, execution.workflow_id, run_id)
+
+
+def _newest(rows: Rows, namespace_id: str, workflow_id: str) -> str:
+    found = rows.get(keys.current_key(namespace_id, workflow_id))
+    if found is None:
+        raise NotFound(f"workflow not found for ID: {workflow_id}")
+    return run_rows.unpack_current(found).run_id
+
+
+def _checked(run: Run | None, namespace_id: str, workflow_id: str, run_id: str) -> Run:
     if (
         run is None
         or run.execution.workflow_id != workflow_id
