@@ -1,42 +1,37 @@
 """The namespaces a node registers at its start, through the path that everybody's requests take."""
 
-import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from schemas.errors import NamespaceAlreadyExists, Unavailable
+from schemas.errors import NamespaceAlreadyExists
 from schemas.temporal import service
-from streams.frontend import namespaces
+from streams.frontend.rpcs import Function
 from streams.frontend.services import Services
 
 _TIMEOUT_S = 30.0
-_DELAY_S = 0.05
 _DAY_S = 86_400
 
 
 async def register_missing(
-    services: Services, names: Iterable[str], *, retention_days: int
+    functions: Mapping[str, Function],
+    services: Services,
+    names: Iterable[str],
+    *,
+    retention_days: int,
 ) -> None:
-    """Register those that are not there yet."""
+    """Register those that are not there yet, at the owners of their names."""
     for name in names:
         if services.namespaces.by_name(name) is None:
-            await _register(services, name, retention_days)
+            await _register(functions["RegisterNamespace"], services, name, retention_days)
 
 
-async def _register(services: Services, name: str, retention_days: int) -> None:
+async def _register(register: Function, services: Services, name: str, retention_days: int) -> None:
     request = service.RegisterNamespaceRequest(namespace=name)
     request.workflow_execution_retention_period.seconds = retention_days * _DAY_S
-    call = InsideCall(request.SerializeToString(), services.clock.monotonic() + _TIMEOUT_S)
-    while True:
-        try:
-            await namespaces.register(services, call)
-        except NamespaceAlreadyExists:
-            return  # another node was first, or we were, unheard
-        except Unavailable:  # its partition is still being folded, here or elsewhere
-            if services.time_left(call) < 0:
-                raise
-            await asyncio.sleep(_DELAY_S)
-        else:
-            return
+    deadline = services.clock.monotonic() + _TIMEOUT_S
+    try:
+        await register(services, InsideCall(request.SerializeToString(), deadline))
+    except NamespaceAlreadyExists:
+        return  # another node was first
 
 
 class InsideCall:

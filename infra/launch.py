@@ -35,7 +35,8 @@ _FAILED_STOP_TIMEOUT_S: Final = 3.0
 def launch(settings: Settings) -> int:
     """Run a node until it is told to stop; raises StartFailure, NodeFailure."""
     log.configure(settings.log)
-    check_port_free(settings.node.ip, settings.node.port)
+    if "frontend" in settings.node.roles:
+        check_port_free(settings.node.ip, settings.node.port)
     path = settings.node.data_dir
     folder = DataFolder.temporary() if path is None else DataFolder(path, is_temporary=False)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -87,7 +88,8 @@ async def _serve(settings: Settings, folder: DataFolder) -> None:
         stack.push_async_callback(_stopped, node, end, timeout_s=settings.node.stop_timeout_s)
         address = await end.or_result(_started(node, settings.node.start_timeout_s))
         if address is not None:
-            sys.stdout.write(banner(settings, folder, address, kafka=kafka))
+            internal = node.internal_address
+            sys.stdout.write(banner(settings, folder, address, kafka=kafka, internal=internal))
             sys.stdout.flush()
             await end.reached
 

@@ -8,7 +8,7 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -22,15 +22,19 @@ from infra.counts import show_counts
 from infra.exposition import Exposition
 from infra.failures import StartFailure
 from infra.first_namespaces import register_missing
+from infra.links import Links, listening
 from infra.settings import Settings
 from schemas.errors import ServiceError, Unavailable
 from streams.agents.history import build_history
 from streams.agents.matching import build_matching
 from streams.app import GroupApp, GroupSettings
+from streams.calls.absent import NoHistory, NoMatching
+from streams.calls.forward import Place
 from streams.calls.owners import Identity, Owners, WrongPartitions
 from streams.calls.waiters import Waiters
 from streams.clock import SystemClock
 from streams.frontend.grpcio_transport import GrpcioTransport
+from streams.frontend.rpcs import Function
 from streams.frontend.server import Frontend
 from streams.frontend.services import Services
 from streams.frontend.transport import AddressUnusable
@@ -49,6 +53,7 @@ from streams.namespaces import Namespaces
 from streams.performer import Performer
 from streams.queries import Queries
 from streams.tables import RocksStores
+from streams.warmth import rejoin_when_warm
 from topology.core import Core
 from topology.decision import Ask
 from topology.requests import parse
@@ -56,17 +61,19 @@ from topology.topics import PartitionCounts
 
 _log = structlog.get_logger(__name__)
 
+FRONTEND: Final = "frontend"
 HISTORY: Final = "history"
 MATCHING: Final = "matching"
 _REFUSED: Final = (ServiceError, UnsafeTopic, WrongPartitions, AddressUnusable)
 _READ_TRIES: Final = 50
 _READ_DELAY_S: Final = 0.1
+_CLOCK_TRIES: Final = 20
 
 OnFailure = Callable[[str], None]
 
 
 class Node:
-    """One node with all roles, on the Kafka of an address."""
+    """One node with some roles or all, on the Kafka of an address."""
 
     def __init__(
         self, settings: Settings, folder: Path, kafka: str, *, on_failure: OnFailure
@@ -82,14 +89,23 @@ class Node:
         self._metrics = Metrics()
         self._admin = KafkaAdmin(kafka)
         self._apps: dict[str, GroupApp] = {}
-        self._starter = _Starter()
+        self._has = frozenset(settings.node.roles)
+        self._history = _History(settings.kafka.history_partitions)
+        self._matching: MatchingNode | None = None
         self._frontend: Frontend | None = None
+        self._public: Frontend | None = None
+        self._internal_address = ""
+        self._looking: asyncio.Task[None] | None = None
 
     @property
     def address(self) -> str:
-        """`host:port` of the gRPC frontend, once started."""
-        assert self._frontend is not None, "expected a started node"
-        return self._frontend.address
+        """`host:port` of the gRPC frontend, once started; empty without one."""
+        return "" if self._frontend is None else self._frontend.address
+
+    @property
+    def internal_address(self) -> str:
+        """`host:port` for other nodes, once started."""
+        return self._internal_address
 
     async def start(self) -> None:
         """Start everything in order and let calls in; raises StartFailure."""
@@ -116,19 +132,43 @@ class Node:
         await prepare_topics(self._admin, counts, replication=replicas)
         producers = Producers(self._kafka)
         self._stack.push_async_callback(producers.stop)
+        port, self._internal_address = await listening(
+            self._settings.node, self._settings.frontend, self._stack
+        )
         owners, namespaces = self._projections(producers, counts)
         await asyncio.gather(
             producers.start(), _patiently(owners.check), _patiently(namespaces.read_to_end)
         )
-        history, matching = self._roles(producers, counts, owners, namespaces)
-        show_counts(self._metrics, history, matching)
-        services = self._services(producers, namespaces, history, matching)
-        await self._joined(history, matching)
-        frontend = await self._listening(services)
-        names = dict.fromkeys(("default", *self._settings.node.namespaces))
-        await register_missing(services, names, retention_days=self._settings.node.retention_days)
-        frontend.open()
-        self._frontend = frontend
+        links = Links(
+            owners,
+            self._internal_address,
+            self._history,
+            counts,
+            epoch=self._epoch,
+            evict=self._evict,
+            clock=self._clock,
+            random=self._random,
+            metrics=self._metrics,
+            stack=self._stack,
+        )
+        self._roles(producers, counts, owners, namespaces, links=links)
+        services = self._services(producers, namespaces, links)
+        functions = links.functions(namespaces)
+        frontend = self._made_frontend(services, functions)
+        await self._joined()
+        if HISTORY in self._has:
+            await self._clock_checked()
+        links.open(port, services)
+        if frontend is not None:
+            await frontend.start()
+        self._stack.callback(self._begin_stop, links)
+        if HISTORY in self._has:
+            names = dict.fromkeys(("default", *self._settings.node.namespaces))
+            days = self._settings.node.retention_days
+            await register_missing(functions, services, names, retention_days=days)
+        if frontend is not None:
+            frontend.open()
+            self._frontend = frontend
 
     # -- parts, in the order they start
 
@@ -165,11 +205,17 @@ class Node:
         counts: PartitionCounts,
         owners: Owners,
         namespaces: Namespaces,
-    ) -> tuple[HistoryNode, MatchingNode]:
-        """Make history and matching, each of which needs the other."""
-        starter = self._starter
+        *,
+        links: Links,
+    ) -> None:
+        """Make history and matching, each of which needs the other.
+
+        Offers of a history node without matching are appended by a matching node that owns nothing.
+        """
+        if self._has <= {FRONTEND}:
+            return
         ports = MatchingPorts(
-            starter=starter,
+            starter=links.roles,
             tasks=producers.tasks,
             admin=self._admin,
             stores=self._stores(MATCHING).open,
@@ -178,14 +224,28 @@ class Node:
         )
         wanted = self._settings.matching
         matching = MatchingNode(ports, msgspec.structs.replace(wanted, partitions=counts.matching))
-        performer = Performer(
-            offers=matching, projections=namespaces, dead_letters=producers.dead_letters
-        )
+        self._matching = matching
+        if MATCHING in self._has:
+            links.roles.matching = matching
+        if HISTORY in self._has:
+            performer = Performer(
+                offers=matching, projections=namespaces, dead_letters=producers.dead_letters
+            )
+            self._history.node = self._made_history(producers, owners, namespaces, performer)
+            show_counts(self._metrics, self._history.node, matching)
+
+    def _made_history(
+        self,
+        producers: Producers,
+        owners: Owners,
+        namespaces: Namespaces,
+        performer: Performer,
+    ) -> HistoryNode:
         readers = KafkaReaders(self._kafka, on_crash=self._crashed("a reader of events"))
         self._stack.callback(readers.stop)
-        starter.history = HistoryNode(
+        return HistoryNode(
             Outside(
-                partitions=counts.history,
+                partitions=self._settings.kafka.history_partitions,
                 events=producers.events,
                 commands=producers.commands_internal,
                 admin=self._admin,
@@ -204,17 +264,10 @@ class Node:
                 on_fault=self._on_failure,
             )
         )
-        return starter.history, matching
 
-    def _services(
-        self,
-        producers: Producers,
-        namespaces: Namespaces,
-        history: HistoryNode,
-        matching: MatchingNode,
-    ) -> Services:
+    def _services(self, producers: Producers, namespaces: Namespaces, links: Links) -> Services:
         gateway = Gateway(
-            history,
+            self._history.node,
             producers.commands_internal,
             namespaces,
             clock=self._clock,
@@ -222,13 +275,14 @@ class Node:
             metrics=self._metrics,
         )
         wanted = self._settings.frontend
-        queries = Queries(history, matching, clock=self._clock, random=self._random)
-        self._starter.queries = queries
+        matching = self._matching if MATCHING in self._has else None
+        queries = Queries(self._history.node, links.roles, clock=self._clock, random=self._random)
+        self._history.queries = queries
         return Services(
             namespaces=namespaces,
             gateway=gateway,
-            history=history,
-            matching=matching,
+            history=self._history.node,
+            matching=NoMatching() if matching is None else matching,
             queries=queries,
             clock=self._clock,
             random=self._random,
@@ -236,50 +290,106 @@ class Node:
             settings=msgspec.structs.replace(wanted, cluster_id=self._cluster_id()),
         )
 
-    async def _joined(self, history: HistoryNode, matching: MatchingNode) -> None:
-        """Join the groups of both roles; returns with the first assignments."""
-        apps = {
-            HISTORY: build_history(
-                self._group(HISTORY), history, on_crash=self._crashed("the history group")
-            ),
-            MATCHING: build_matching(
-                self._group(MATCHING), matching, on_crash=self._crashed("the matching group")
-            ),
-        }
-        self._apps = apps
-        history.read_commands_through(apps[HISTORY])
-        matching.topic = apps[MATCHING]
-        for app in apps.values():
-            app.watch(self._admin.stable_end, self._clock)
-            self._stack.push_async_callback(app.stop)
-        for role in (history, matching):
-            await role.start()
-            self._stack.push_async_callback(role.stop)
-        matching.failed.add_done_callback(self._matching_failed)
-        await asyncio.gather(*(app.start() for app in apps.values()))
-
-    async def _listening(self, services: Services) -> Frontend:
+    def _made_frontend(
+        self, services: Services, functions: Mapping[str, Function]
+    ) -> Frontend | None:
+        """Make the public port, which is closed after the roles have stopped (C7)."""
+        if FRONTEND not in self._has:
+            return None
         transport = partial(
             GrpcioTransport,
             host=self._settings.node.ip,
             port=self._settings.node.port,
             settings=self._settings.frontend,
         )
-        frontend = Frontend(services, transport, self._metrics)
-        await frontend.start()
-        self._stack.push_async_callback(frontend.stop)
+        frontend = Frontend(services, transport, self._metrics, functions=functions)
+        self._stack.push_async_callback(frontend.finish)
+        self._public = frontend
         return frontend
+
+    async def _joined(self) -> None:
+        """Join the groups of the roles; returns with the first assignments."""
+        history, matching = self._history.node, self._matching
+        if isinstance(history, HistoryNode):
+            crashed = self._crashed("the history group")
+            app = build_history(self._group(HISTORY), history, on_crash=crashed, warm=history.warm)
+            self._apps[HISTORY] = app
+            history.read_commands_through(app)
+            await history.start()
+            self._looking = asyncio.ensure_future(rejoin_when_warm(app, history.warm))
+        if matching is not None and MATCHING in self._has:
+            crashed = self._crashed("the matching group")
+            app = build_matching(self._group(MATCHING), matching, on_crash=crashed)
+            self._apps[MATCHING] = matching.topic = app
+            matching.failed.add_done_callback(self._matching_failed)
+            await matching.start()
+        self._stack.push_async_callback(self._left)
+        for app in self._apps.values():
+            app.watch(self._admin.stable_end, self._clock)
+        await asyncio.gather(*(app.start() for app in self._apps.values()))
+
+    # -- the planned stop (C7)
+
+    def _begin_stop(self, links: Links) -> None:
+        """Let nobody in and end waits; what is inside goes on, here or elsewhere."""
+        if self._public is not None:
+            self._public.begin_stop()
+        links.forward.end_waits()
+
+    async def _left(self) -> None:
+        """Decide and answer what was appended, and leave the groups."""
+        if self._looking is not None:
+            self._looking.cancel()
+        if self._matching is not None:
+            await self._matching.stop()
+        await asyncio.gather(self._left_history(), self._left_group(MATCHING))
+
+    async def _left_history(self) -> None:
+        if isinstance(self._history.node, HistoryNode):
+            await self._history.node.stop()
+        await self._left_group(HISTORY)
+
+    async def _left_group(self, role: str) -> None:
+        if role in self._apps:
+            await self._apps[role].stop()
+
+    # -- what the links to other nodes ask
+
+    def _epoch(self, place: Place) -> int:
+        """Return the epoch of our own claim; matching's stand in `owners` at once."""
+        history = self._history.node
+        if place.role == HISTORY and isinstance(history, HistoryNode):
+            return history.epoch(place.partition)
+        return 0
+
+    async def _evict(self, role: str, member_id: str) -> None:
+        app = self._apps.get(role)
+        if app is not None:
+            await app.evict(member_id)
+
+    async def _clock_checked(self) -> None:
+        """Refuse to start where this machine's clock and Kafka's are far apart."""
+        assert isinstance(self._history.node, HistoryNode), "expected the history role"
+        limit_s = self._settings.node.clock_tolerance_s
+        for _ in range(_CLOCK_TRIES):
+            difference = self._history.node.clock_difference()
+            if difference is not None:
+                break
+            await asyncio.sleep(_READ_DELAY_S)
+        else:
+            return  # nothing is ours yet
+        if abs(difference) > limit_s * 1e9:
+            ahead = "ahead of" if difference > 0 else "behind"
+            raise StartFailure(
+                f"The clock of this machine is {abs(difference) / 1e9:.0f} s {ahead} Kafka's; "
+                f"set it right (allowed: node.clock_tolerance_s = {limit_s:g})."
+            )
 
     # -- what they are made from
 
     @property
     def _name(self) -> str:
         return self._settings.node.name or f"{socket.gethostname()}-{os.getpid()}"
-
-    @property
-    def _internal_address(self) -> str:
-        """Where other nodes would call; there are none yet."""
-        return f"{self._settings.node.ip}:{self._settings.node.port}"
 
     def _cluster_id(self) -> str:
         """Return a UUID that every node on this Kafka computes alike."""
@@ -329,12 +439,13 @@ async def _patiently(read: Callable[[], Awaitable[None]]) -> None:
     await read()
 
 
-class _Starter:
-    """History as matching sees it: matching is made first."""
+class _History:
+    """The history partitions of this node as others see them; set once they are made."""
 
-    history: HistoryNode
-    queries: Queries
+    def __init__(self, partitions: int) -> None:
+        self.node: HistoryNode | NoHistory = NoHistory(partitions)
+        self.queries: Queries  # set once both roles are made
 
     async def own_work(self, partition: int, ask: Ask) -> bytes:
         """Decide; see `HistoryNode.own_work`."""
-        return self.queries.carried(ask, await self.history.own_work(partition, ask))
+        return self.queries.carried(ask, await self.node.own_work(partition, ask))

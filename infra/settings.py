@@ -21,6 +21,7 @@ DERIVED: Final = frozenset(
 
 LogLevel = Literal["debug", "info", "warn", "error", "never"]
 LogFormat = Literal["text", "json", "pretty"]
+Role = Literal["frontend", "history", "matching"]
 
 
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,10 +29,20 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str = ""
     """Name of the node in `owners`; empty: host name and process id."""
+    roles: tuple[Role, ...] = ("frontend", "history", "matching")
+    """What it does: `frontend` serves clients, `history` workflows, `matching` task queues."""
     ip: str = "127.0.0.1"
     """Address the gRPC port listens on."""
     port: int = 7233
     """gRPC port for SDKs and the CLI; 0: a free one."""
+    internal_ip: str = "127.0.0.1"
+    """Address the port for other nodes listens on; loopback: for nodes on this machine."""
+    internal_port: int = 0
+    """Port for other nodes; 0: a free one."""
+    internal_address: str = ""
+    """`host:port` at which other nodes reach that port; empty: what it listens on."""
+    clock_tolerance_s: float = 10.0
+    """Largest difference between this machine's clock and Kafka's at the start, seconds."""
     data_dir: Path | None = None
     """Folder of everything that lasts; none: a temporary one, removed at the end."""
     namespaces: tuple[str, ...] = ()

@@ -181,6 +181,10 @@ class GroupApp:
         """Ask the group for a new assignment: what was due here is warm (V4)."""
         await self._consumer.rejoin()
 
+    async def evict(self, member_id: str) -> None:
+        """Leave the group for a member whose process is gone (V6)."""
+        await self._consumer.evict(member_id)
+
     @property
     def due(self) -> frozenset[int]:
         """Partitions that shall be ours once they are warm here (V4)."""

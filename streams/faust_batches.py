@@ -264,13 +264,18 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     async def _evict_former_life(self, coordinator: Any) -> None:
         """Leave the group for our former life, which would hold up the join until it expires."""
         member_id = self.app.member_note.read()
-        if member_id is None:
-            return
+        if member_id is not None:
+            await self.evict(member_id, coordinator)
+
+    async def evict(self, member_id: str, coordinator: Any = None) -> None:
+        """Leave the group for a member that is gone."""
+        if coordinator is None:
+            coordinator = self._ensure_consumer()._coordinator
         try:
             await coordinator.ensure_coordinator_known()
             await coordinator._send_req(LeaveGroupRequest(coordinator.group_id, member_id))
         except KafkaError as error:
-            _log.warning("former_life_not_evicted", member=member_id, error=repr(error))
+            _log.warning("member_not_evicted", member=member_id, error=repr(error))
 
 
 class BatchConsumer(driver.Consumer):
@@ -362,6 +367,10 @@ class BatchConsumer(driver.Consumer):
     def positions(self) -> dict[TP, int]:
         """Return how far each assigned partition has been read."""
         return self._thread.positions()
+
+    async def evict(self, member_id: str) -> None:
+        """Leave the group for a member that is gone (V6)."""
+        await self._thread.call_thread(self._thread.evict, member_id)
 
     async def rejoin(self) -> None:
         """Ask the group for a new assignment (V4)."""

@@ -1,33 +1,22 @@
 """The way to the owner of a workflow id: commands are appended, decided there, and answered here.
 
-`ask` appends a command to `commands-internal` and waits for its decision; until the caller's
-deadline, and for at most a minute, it repeats under the same command id (C2, L12). All commands of
-one turn of the loop go out in one append per partition; nothing lingers. `read` asks for accepted
-state. This file decides nothing, and it never looks into a request.
+`ask` appends a command to `commands-internal` and waits for its decision, once: who repeats, under
+the same command id, is `streams/calls/forward.py` (C2). All commands of one turn of the loop go out
+in one append per partition; nothing lingers. `read` asks for accepted state.
+This file decides nothing, never looks into a request, and knows the partitions of this node only.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Protocol, Self
 
 from schemas import codec
-from schemas.errors import (
-    DeadlineExceeded,
-    NotTheOwner,
-    OutcomeUnknown,
-    Unavailable,
-)
+from schemas.errors import DeadlineExceeded, OutcomeUnknown, Unavailable
 from schemas.ids import workflow_key, workflow_partition
+from streams.calls.asked import ID_BYTES, Asked
 from streams.calls.heartbeats import Beat, Heartbeats
-from streams.calls.pause import Pause
 from streams.log.ports import Clock, Producer, Random
 from streams.metrics import Count, Metrics
 from topology.decision import Namespace
-
-PATIENCE_S = 60.0
-"""How long a command is repeated at most (C2)."""
-
-_COMMAND_ID_BYTES = 16
 
 
 class Node(Protocol):
@@ -67,7 +56,7 @@ class Namespaces(Protocol):
 
 
 class Gateway:
-    """Asks the owners of workflow ids; today every owner is this node."""
+    """Asks the partitions of this node, for one request of a client after another."""
 
     def __init__(
         self,
@@ -83,14 +72,18 @@ class Gateway:
         self._namespaces = namespaces
         self._clock = clock
         self._random = random
-        self._pause = Pause(random)
+        self._asked: Asked | None = None
         self._outbound = _Outbound(commands, metrics)
-        self._repeats: Count = metrics.count(
-            "millrace_streams_command_repeats_total", "Commands asked again (C2)."
-        )
         self._heartbeats = Heartbeats(
-            self._park_beat, self._send_beats, clock=clock, pause=self._pause.after, metrics=metrics
+            self._park_beat, self._send_beats, clock=clock, metrics=metrics
         )
+
+    def under(self, asked: Asked) -> Self:
+        """Return the gateway for one request: its command carries that request's id (L12)."""
+        one = object.__new__(type(self))
+        one.__dict__.update(self.__dict__)
+        one._asked = asked
+        return one
 
     async def ask(
         self,
@@ -103,24 +96,24 @@ class Gateway:
     ) -> bytes:
         """Have a command decided; return its answer.
 
-        Raises the ServiceError it was refused with; DeadlineExceeded when the time is up, which
-        does not say that nothing happened; Unavailable after a minute of repeats.
+        Raises the ServiceError it was refused with; NotTheOwner, OutcomeUnknown; DeadlineExceeded
+        when the time is up, which does not say that nothing happened.
         """
         partition = workflow_partition(namespace.name, workflow_id, self._node.partitions)
-        command_id = self._random.bytes(_COMMAND_ID_BYTES)
+        command_id = self._command_id()
         fields: codec.Fields = {
             "command_id": command_id,
             "namespace": namespace.name,
             "workflow_id": workflow_id,
             "body": ("millrace.GrpcRequest", {"method": method, "request": request}),
         }
+        if self._asked is not None and self._asked.principal:
+            fields["principal"] = self._asked.principal
         key = workflow_key(namespace.name, workflow_id)
-
-        async def once(time_left_s: float) -> bytes:
-            answer = self._send(partition, key, fields, command_id)
-            return await _within(answer, time_left_s)
-
-        return await self._insist(once, timeout_s)
+        value = self._encode(partition, fields)
+        answer = self._node.park(partition, command_id)
+        self._outbound.add(partition, key, value, [answer])
+        return await _within(answer, timeout_s)
 
     async def beat(  # noqa: PLR0913  one beat is named by all of these
         self,
@@ -139,7 +132,7 @@ class Gateway:
         their callers get its answer. `heartbeat_timeout` is in ns, 0 where it is not known.
         """
         beat = Beat(
-            command_id=self._random.bytes(_COMMAND_ID_BYTES),
+            command_id=self._command_id(),
             namespace=namespace.name,
             workflow_id=workflow_id,
             method=method,
@@ -149,13 +142,7 @@ class Gateway:
         )
         partition = workflow_partition(namespace.name, workflow_id, self._node.partitions)
         answer = self._heartbeats.add(partition, beat)
-        patience_s = min(timeout_s, PATIENCE_S)
-        try:
-            return await _within(answer, patience_s)
-        except DeadlineExceeded:
-            if timeout_s > PATIENCE_S:
-                raise Unavailable(_no_owner(partition)) from None
-            raise
+        return await _within(answer, timeout_s)
 
     async def read(
         self,
@@ -164,46 +151,18 @@ class Gateway:
         method: str,
         request: object,
         *,
-        timeout_s: float = PATIENCE_S,
+        timeout_s: float,
     ) -> bytes:
-        """Read accepted state of a workflow id (R1); waits for an owner as `ask` does."""
+        """Read accepted state of a workflow id (R1); raises NotFound, NotTheOwner."""
         partition = workflow_partition(namespace.name, workflow_id, self._node.partitions)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._node.read(partition, method, request, namespace.id)
+        except TimeoutError:
+            raise DeadlineExceeded("deadline exceeded before the read was current") from None
 
-        async def once(_time_left_s: float) -> bytes:
-            return await self._node.read(partition, method, request, namespace.id)
-
-        return await self._insist(once, timeout_s)
-
-    async def _insist(self, once: Callable[[float], Awaitable[bytes]], timeout_s: float) -> bytes:
-        """Try until it is decided, the caller's time is up, or patience is (C2)."""
-        began_at = self._clock.monotonic()
-        time_left_s = timeout_s
-        attempts = 0
-        while True:
-            try:
-                return await once(time_left_s)
-            except (NotTheOwner, OutcomeUnknown) as error:
-                last = error
-            self._repeats.value += 1
-            pause_s = self._pause.after(attempts)
-            attempts += 1
-            spent_s = self._clock.monotonic() - began_at + pause_s
-            time_left_s = timeout_s - spent_s
-            if time_left_s <= 0:
-                await asyncio.sleep(max(0.0, time_left_s + pause_s))
-                raise DeadlineExceeded(f"deadline exceeded; last: {last.message}") from last
-            if spent_s >= PATIENCE_S:
-                raise Unavailable(last.message) from last
-            await asyncio.sleep(pause_s)
-
-    def _send(
-        self, partition: int, key: bytes, fields: codec.Fields, command_id: bytes
-    ) -> asyncio.Future[bytes]:
-        """Park, then append at the end of this turn; raises NotTheOwner before either."""
-        value = self._encode(partition, fields)
-        answer = self._node.park(partition, command_id)
-        self._outbound.add(partition, key, value, [answer])
-        return answer
+    def _command_id(self) -> bytes:
+        return self._random.bytes(ID_BYTES) if self._asked is None else self._asked.id
 
     def _park_beat(self, partition: int, beat: Beat) -> asyncio.Future[bytes]:
         hold = (beat.namespace, beat.workflow_id)
@@ -219,7 +178,7 @@ class Gateway:
         else:
             rows = [beat.fields() for beat in beats]
             fields |= {
-                "command_id": self._random.bytes(_COMMAND_ID_BYTES),
+                "command_id": self._random.bytes(ID_BYTES),
                 "body": ("millrace.Heartbeats", {"beats": rows}),
             }
         value = self._encode(partition, fields)
@@ -306,7 +265,3 @@ async def _within(answer: asyncio.Future[bytes], time_left_s: float) -> bytes:
 def _expire(answer: asyncio.Future[bytes]) -> None:
     if not answer.done():
         answer.set_exception(DeadlineExceeded("deadline exceeded before an answer was accepted"))
-
-
-def _no_owner(partition: int) -> str:
-    return f"expected partition {partition} to have an owner, found none for {PATIENCE_S:.0f} s"

@@ -1,6 +1,6 @@
 """What `millrace` can be asked: the table of its commands, and what goes wrong as one sentence.
 
-`serve`, `tail` and others come later: a file beside this one and a row in the table.
+Another command is a file beside this one and a row in the table.
 """
 
 import argparse
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Final
 
-from infra.cli import dev
+from infra.cli import dev, serve
 from infra.failures import CANNOT_START, FAILED, NodeFailure, StartFailure
 from infra.sources import SettingsError
 
@@ -20,6 +20,7 @@ examples:
   millrace dev                               a server in a temporary folder, on 127.0.0.1:7233
   millrace dev --db-filename ./data          keeps its data in ./data
   millrace dev --port 7300 -n orders         another port, and a namespace `orders`
+  millrace serve --kafka 127.0.0.1:9092      one node of several on a Kafka of yours
 
 try next:
   millrace dev --help                        every option
@@ -39,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"millrace {version('millrace')}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     dev.configure(_command(commands, "dev", dev.SUMMARY, dev.EPILOG))
+    serve.configure(_command(commands, "serve", serve.SUMMARY, serve.EPILOG))
     server = _command(commands, "server", "Temporal's spelling of `dev`.", "")
     inner = server.add_subparsers(title="commands", metavar="COMMAND", required=True)
     dev.configure(_command(inner, "start-dev", dev.SUMMARY, dev.EPILOG))

@@ -2,7 +2,7 @@
 
 A beat that comes while nothing is gathered goes out at the end of the turn; what comes in the 200
 ms behind it goes out together, sooner where a short heartbeat timeout asks for it or a MiB is
-reached. A beat whose outcome stays unknown is gathered again under its command id.
+reached. A beat that is not decided fails its callers, who ask again under their command ids (C2).
 This file does not decide what a heartbeat means.
 """
 
@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from schemas.errors import NotTheOwner, OutcomeUnknown
+from schemas.errors import NotTheOwner, ServiceError
 from streams.log.ports import Clock
 from streams.metrics import Count, Metrics
 
@@ -29,7 +29,6 @@ class Beat:
     __slots__ = (
         "activity",
         "answers",
-        "attempts",
         "command_id",
         "heartbeat_timeout",
         "method",
@@ -59,7 +58,6 @@ class Beat:
         self.heartbeat_timeout = heartbeat_timeout  # ns; 0: not known
         self.answers: list[Answer] = []
         self.parked: Answer | None = None
-        self.attempts = 0
 
     def fields(self) -> dict[str, object]:
         """Return the Avro fields of the beat."""
@@ -108,6 +106,12 @@ class Beat:
             else:
                 answer.set_exception(error)
 
+    def fail(self, error: ServiceError) -> None:
+        """Fail all who wait."""
+        for answer in self.answers:
+            if not answer.done():
+                answer.set_exception(error)
+
     @property
     def patience_s(self) -> float:
         """How long the beat may be held back."""
@@ -144,13 +148,11 @@ class Heartbeats:
         send: Send,
         *,
         clock: Clock,
-        pause: Callable[[int], float],
         metrics: Metrics,
     ) -> None:
         self._park = park
         self._send = send
         self._clock = clock
-        self._pause = pause
         self._partitions: dict[int, _Gathered] = {}
         self._beats: Count = metrics.count(
             "millrace_streams_heartbeats_total", "Heartbeats taken from workers."
@@ -181,8 +183,8 @@ class Heartbeats:
     def _gather(self, partition: int, beat: Beat) -> None:
         try:
             beat.parked = self._park(partition, beat)
-        except NotTheOwner:
-            self._later(partition, beat)
+        except NotTheOwner as error:
+            beat.fail(error)
             return
         beat.parked.add_done_callback(partial(self._settle, partition, beat))
         gathered = self._of(partition)
@@ -218,36 +220,21 @@ class Heartbeats:
         gathered.sent_at = self._clock.monotonic()
         try:
             self._send(partition, beats)
-        except NotTheOwner:
+        except NotTheOwner as error:
             for beat in beats:
                 beat.forget()
-                self._later(partition, beat)
+                beat.fail(error)
 
     def _settle(self, partition: int, beat: Beat, done: Answer) -> None:
-        """Hand the answer to all who wait, or gather the beat again (C2)."""
+        """Hand the answer, or the failure, to all who wait."""
         if done is not beat.parked:
-            return  # forgotten: superseded, or gathered anew
+            return  # forgotten: superseded, or its callers are gone
         beat.parked = None
         gathered = self._of(partition)
         if gathered.beats.get(beat.key) is beat:  # failed before it went out
             del gathered.beats[beat.key]
             gathered.size_bytes -= len(beat.request)
-        if done.cancelled() or isinstance(done.exception(), NotTheOwner | OutcomeUnknown):
-            self._later(partition, beat)
+        if done.cancelled():
+            beat.fail(NotTheOwner("the heartbeat was lost with its partition"))
         else:
             beat.settle(done)
-
-    def _later(self, partition: int, beat: Beat) -> None:
-        pause_s = self._pause(beat.attempts)
-        beat.attempts += 1
-        asyncio.get_running_loop().call_later(pause_s, self._again, partition, beat)
-
-    def _again(self, partition: int, beat: Beat) -> None:
-        """Gather a beat again, unless its callers are gone or a newer one has come."""
-        if not beat.is_awaited:
-            return
-        newer = self._of(partition).beats.get(beat.key)
-        if newer is None:
-            self._gather(partition, beat)
-        else:
-            newer.serve(beat.answers)

@@ -93,6 +93,10 @@ class Owners:
         """Return who owns a partition, as far as it is known here."""
         return self._entries.get((role, partition))
 
+    def entries(self) -> list[Owner]:
+        """Return who owns what."""
+        return list(self._entries.values())
+
     def highest_epoch(self, role: str, partition: int) -> int:
         """Return the highest epoch of a partition; 0: none yet."""
         entry = self._entries.get((role, partition))

@@ -6,7 +6,7 @@ woken before it looks, so that nothing that happens in between is missed.
 
 import asyncio
 
-from schemas.errors import NotTheOwner, Unavailable
+from schemas.errors import NotTheOwner
 from schemas.ids import workflow_partition
 from schemas.temporal import service
 from streams.frontend.namespaces import namespace_of
@@ -32,8 +32,16 @@ async def page(services: Services, call: Call) -> bytes:
         return await _read(services, call, namespace, request)
     with services.waiters.waiting("history_poll", namespace.name):
         return await _wait(services, call, namespace, request)
+    ended = ended_page(request)
+    if ended is None:
+        raise NotTheOwner("the server is shutting down")
+    return ended
+
+
+def ended_page(request: service.GetWorkflowExecutionHistoryRequest) -> bytes | None:
+    """Return what a planned stop answers to a long poll (C7): an empty page and its token."""
     if not request.next_page_token:
-        raise Unavailable("the server is shutting down")
+        return None
     ended = service.GetWorkflowExecutionHistoryResponse(next_page_token=request.next_page_token)
     return ended.SerializeToString()
 

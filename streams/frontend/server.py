@@ -1,10 +1,12 @@
 """The frontend as a whole: its table of methods on a transport, its door, its planned stop.
 
-Order of a planned stop (C7): health says NOT_SERVING, new calls are refused and connections told
-to go away; waits end with empty answers; what is inside ends. The engine must outlive it.
+Order of a planned stop (C7): `begin_stop`: health says NOT_SERVING, new calls are refused and
+connections told to go away, waits end with empty answers; then the engine stops and the groups are
+left; `finish`: what is still inside is served by the new owners, for at most five seconds.
 """
 
 import asyncio
+from collections.abc import Mapping
 
 import structlog
 
@@ -12,7 +14,7 @@ from schemas.temporal import operator_service, workflow_service
 from streams.frontend import reflection
 from streams.frontend.health import Health
 from streams.frontend.interceptors import Door, guarded, unserved
-from streams.frontend.rpcs import WORKFLOW_SERVICE
+from streams.frontend.rpcs import WORKFLOW_SERVICE, Function
 from streams.frontend.services import Services
 from streams.frontend.transport import Method, Table, TransportOf, Unary
 from streams.metrics import Metrics
@@ -27,14 +29,23 @@ _HEALTH = "grpc.health.v1.Health"
 class Frontend:
     """Serves the RPCs of the two services, health and reflection."""
 
-    def __init__(self, services: Services, transport: TransportOf, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        services: Services,
+        transport: TransportOf,
+        metrics: Metrics,
+        *,
+        functions: Mapping[str, Function] = WORKFLOW_SERVICE,
+    ) -> None:
+        """`functions` are the served RPCs, by name."""
         self._services = services
+        self._stopping: asyncio.Future[None] | None = None
         self._door = Door()
         names = (_WORKFLOW.full_name, _OPERATOR.full_name)
         self._health = Health(names)
         shown = (*names, _HEALTH, *reflection.NAMES)
         table = {
-            **rpc_table(services, self._door, metrics),
+            **rpc_table(services, self._door, metrics, functions),
             **self._health.methods(),
             **reflection.Reflection(shown).methods(),
         }
@@ -64,23 +75,37 @@ class Frontend:
         self._health.set_serving(is_serving=True)
 
     async def stop(self) -> None:
-        """Stop as planned (C7); nothing that is inside is lost without need."""
+        """Stop as planned, where no engine has to stop in between."""
+        self.begin_stop()
+        await self.finish()
+
+    def begin_stop(self) -> None:
+        """Take no further calls, end waits; what is inside goes on."""
         self._door.close()
         self._health.end()
         self._services.waiters.end_all()
-        timeout_s = self._services.settings.drain_timeout_s
-        stopping = asyncio.ensure_future(self._transport.stop(grace_s=timeout_s))
+        grace_s = self._services.settings.drain_timeout_s + self._services.settings.move_timeout_s
+        self._stopping = asyncio.ensure_future(self._transport.stop(grace_s=grace_s))
+
+    async def finish(self) -> None:
+        """Wait a little for what is inside, then cut it off."""
+        if self._stopping is None:
+            return
+        timeout_s = self._services.settings.move_timeout_s
         if not await self._door.emptied(timeout_s=timeout_s):
             _log.warning("calls_cut_off", count=self._door.inside, after_s=timeout_s)
-        await stopping
+            await self._transport.stop(grace_s=0)
+        await self._stopping
 
 
-def rpc_table(services: Services, door: Door, metrics: Metrics) -> Table:
+def rpc_table(
+    services: Services, door: Door, metrics: Metrics, functions: Mapping[str, Function]
+) -> Table:
     """Return the handler of every RPC of both services: served, or refused by name."""
     table: dict[str, Method] = {}
     for service in (_WORKFLOW, _OPERATOR):
         for method in service.methods:
-            function = WORKFLOW_SERVICE.get(method.name)
+            function = functions.get(method.name)
             handler = (
                 unserved(method.name)
                 if function is None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from schemas.temporal import query, service
+from streams.calls.asked import Asked
 from streams.calls.waiters import Waiters
 from streams.frontend.settings import FrontendSettings
 from streams.frontend.transport import Call
@@ -19,6 +20,11 @@ from topology.tokens import QueryToken
 
 class Namespaces(Protocol):
     """The namespaces, folded from their topic (N1)."""
+
+    @property
+    def position(self) -> int:
+        """How far the topic is folded."""
+        ...
 
     def by_name(self, name: str) -> Namespace | None:
         """Return a namespace by its name."""
@@ -38,7 +44,11 @@ class Namespaces(Protocol):
 
 
 class Gateway(Protocol):
-    """The way to the owner of a workflow id."""
+    """The way to the partition of a workflow id on this node."""
+
+    def under(self, asked: Asked) -> "Gateway":
+        """Return the gateway for one request, whose id its command carries."""
+        ...
 
     async def ask(
         self,
@@ -108,6 +118,10 @@ class Matching(Protocol):
         """Wait for a task; return the poll answer, or nothing."""
         ...
 
+    def hand_back(self, namespace: Namespace, poll_id: str) -> None:
+        """Take back what a poll was answered with (M2)."""
+        ...
+
 
 class Queries(Protocol):
     """The queries that wait at the history partitions of this node."""
@@ -151,6 +165,23 @@ class Services:
     random: Random
     waiters: Waiters
     settings: FrontendSettings
+    asked: Asked | None = None
+    """The request that is being served."""
+
+    def under(self, asked: Asked) -> "Services":
+        """Return the services for one request; what it causes carries its id (L12, C4)."""
+        return Services(
+            namespaces=self.namespaces,
+            gateway=self.gateway.under(asked),
+            history=self.history,
+            matching=self.matching,
+            queries=self.queries,
+            clock=self.clock,
+            random=self.random,
+            waiters=self.waiters,
+            settings=self.settings,
+            asked=asked,
+        )
 
     def time_left(self, call: Call) -> float:
         """Return the seconds a call may still take."""
@@ -161,3 +192,12 @@ class Services:
     def new_id(self) -> str:
         """Return a new UUID."""
         return str(uuid.UUID(bytes=self.random.bytes(16), version=4))
+
+    def poll_id(self) -> str:
+        """Return the id of a poll: the request's, so that a repeat is the same poll (C4)."""
+        return self.new_id() if self.asked is None else poll_id_of(self.asked)
+
+
+def poll_id_of(asked: Asked) -> str:
+    """Return the id of the poll that a request is."""
+    return str(uuid.UUID(bytes=asked.id, version=4))

@@ -29,6 +29,12 @@ class FrontendSettings(msgspec.Struct, frozen=True, kw_only=True):
     drain_timeout_s: Annotated[
         float, Described(description="Time for open calls to end at a planned stop, seconds.")
     ] = 10.0
+    move_timeout_s: Annotated[
+        float,
+        Described(
+            description="Time for calls to end at the new owners once the groups are left, seconds."
+        ),
+    ] = 5.0
     history_poll_s: Annotated[
         float, Described(description="How long a history long poll waits for news, seconds.")
     ] = 20.0

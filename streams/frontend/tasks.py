@@ -4,17 +4,14 @@ A task token names the workflow id whose owner decides; whether the token is sti
 there. Polls wait in matching.
 """
 
-import asyncio
 from typing import Protocol
 
-from schemas.errors import InvalidArgument, NotFound, NotTheOwner
+from schemas.errors import InvalidArgument, NotFound
 from schemas.temporal import service
-from streams.calls.pause import Pause
 from streams.frontend.namespaces import namespace_of
 from streams.frontend.services import Services
 from streams.frontend.transport import Call
 from streams.frontend.validation import (
-    MIN_LONG_POLL_S,
     check_length,
     check_long_poll,
     check_run_id,
@@ -25,7 +22,7 @@ from topology.decision import Namespace
 from topology.effects import TaskKind
 from topology.tokens import Token, unpack
 
-_EMPTY = b""
+EMPTY = b""
 PollRequest = service.PollWorkflowTaskQueueRequest | service.PollActivityTaskQueueRequest
 
 
@@ -78,35 +75,15 @@ async def _poll(
     check_task_queue(request.task_queue)
     wait_s = min(time_left_s, services.settings.task_poll_s)
     with services.waiters.waiting(f"{kind}_task_poll", namespace.name):
-        return await _wait(services, namespace, request, kind, wait_s=wait_s)
-    return _EMPTY  # a planned stop ended the wait (C7)
-
-
-async def _wait(
-    services: Services, namespace: Namespace, request: PollRequest, kind: TaskKind, *, wait_s: float
-) -> bytes:
-    """Wait for a task; a queue that moves is asked again under the same poll id (C4)."""
-    until = services.clock.monotonic() + wait_s
-    poll_id = services.new_id()
-    pause = Pause(services.random)
-    attempts = 0
-    while True:
-        time_left_s = until - services.clock.monotonic()
-        try:
-            return await services.matching.poll(
-                namespace,
-                request.task_queue.name,
-                kind,
-                poll_id=poll_id,
-                identity=request.identity,
-                timeout_s=time_left_s,
-            )
-        except NotTheOwner:
-            pause_s = pause.after(attempts)
-            if pause_s + MIN_LONG_POLL_S > time_left_s:
-                raise
-        attempts += 1
-        await asyncio.sleep(pause_s)
+        return await services.matching.poll(
+            namespace,
+            request.task_queue.name,
+            kind,
+            poll_id=services.poll_id(),
+            identity=request.identity,
+            timeout_s=wait_s,
+        )
+    return EMPTY  # a planned stop ended the wait (C7)
 
 
 async def fail_workflow_task(services: Services, call: Call) -> bytes:

@@ -13,7 +13,7 @@ ROOMS = {
     "aiokafka": ("streams/faust_batches.py",),
     "confluent_kafka": ("streams/kafka/*.py",),
     "rocksdict": ("streams/tables.py",),
-    "grpc": ("streams/frontend/*transport*.py",),
+    "grpc": ("streams/frontend/*transport*.py", "streams/calls/grpcio_client.py"),  # its other end
     "h2": ("streams/frontend/*transport*.py",),
     "grpc_health": ("schemas/temporal.py", "streams/frontend/*.py"),
     "grpc_reflection": ("schemas/temporal.py", "streams/frontend/*.py"),
@@ -22,6 +22,8 @@ ROOMS = {
     "avro": (),
     "elasticsearch": ("search/elastic.py",),
     "boto3": ("archival/s3.py",),
+    "botocore": ("archival/s3.py",),
+    "pyarrow": ("archival/parquet.py",),
     "structlog": ("streams/*", "infra/log.py", "infra/*.py"),
     "prometheus_client": ("*/metrics.py", "infra/exposition.py"),
     "argparse": ("infra/cli/*.py", "infra/broker/__main__.py"),

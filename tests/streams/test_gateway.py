@@ -7,14 +7,9 @@ from typing import Any
 import pytest
 
 from schemas.codec import COMMAND, Fields
-from schemas.errors import (
-    DeadlineExceeded,
-    NotFound,
-    NotTheOwner,
-    OutcomeUnknown,
-    Unavailable,
-)
+from schemas.errors import DeadlineExceeded, NotFound, NotTheOwner, OutcomeUnknown
 from schemas.ids import workflow_partition
+from streams.calls.asked import Asked
 from streams.gateway import Gateway
 from streams.log.ports import Appended
 from streams.metrics import Metrics
@@ -214,72 +209,55 @@ def test_one_turn_is_one_append_a_partition() -> None:
     assert len({partition for partition, _ in world.appends}) == _PARTITIONS
 
 
-@pytest.mark.parametrize("error", [OutcomeUnknown("lost"), NotTheOwner("moved")])
-def test_l12_repeat_has_the_same_command_id(error: Exception) -> None:
-    """An unknown outcome is asked again as the same command."""
+def test_l12_command_carries_the_id_of_its_request() -> None:
+    """Who asks again under the same id asks for the same command."""
 
     async def scenario(world: World) -> None:
-        outcomes = [error, error, b"done"]
-
-        def decide(_: bytes, parked: asyncio.Future[bytes]) -> None:
-            outcome = outcomes.pop(0)
-            if isinstance(outcome, bytes):
-                parked.set_result(outcome)
-            else:
-                parked.set_exception(outcome)
-
-        world.decide = decide  # type: ignore[assignment]
-        assert await world.ask() == b"done"
+        world.answering()
+        asked = Asked(b"0123456789abcdef", principal="somebody")
+        for _ in range(2):
+            answer = world.gateway.under(asked).ask(_SPACE, "w", "Start", b"r", timeout_s=1)
+            assert await answer == b"ok"
 
     rows = run(scenario).rows()
-    assert len(rows) == 3
-    assert len({row["command_id"] for row in rows}) == 1  # type: ignore[type-var]
+    assert [row["command_id"] for row in rows] == [b"0123456789abcdef"] * 2
+    assert [row["principal"] for row in rows] == ["somebody"] * 2
+
+
+@pytest.mark.parametrize("error", [OutcomeUnknown("lost"), NotTheOwner("moved")])
+def test_c2_lost_decision_is_told_not_repeated(error: Exception) -> None:
+    """Who repeats looks the owner up first, and that is not the gateway."""
+
+    async def scenario(world: World) -> None:
+        world.decide = lambda _, parked: parked.set_exception(error)
+        with pytest.raises(type(error)):
+            await world.ask()
+
+    assert len(run(scenario).rows()) == 1
 
 
 def test_failed_append_is_an_unknown_outcome() -> None:
     """It may be in the log for all we know."""
 
     async def scenario(world: World) -> None:
-        world.answering().failing = 2
-        assert await world.ask() == b"ok"
-
-    rows = run(scenario).rows()
-    assert [row["command_id"] for row in rows] == [rows[0]["command_id"]] * 3
-
-
-def test_c2_waits_for_an_owner() -> None:
-    """While nobody owns the partition nothing is appended."""
-
-    async def scenario(world: World) -> None:
-        world.answering().refusals = 5
-        assert await world.ask() == b"ok"
-
-    assert len(run(scenario).rows()) == 1
-
-
-def test_c2_gives_up_at_the_callers_deadline() -> None:
-    """The caller's own time ends the repeats."""
-
-    async def scenario(world: World) -> None:
-        world.refusals = 10_000
-        with pytest.raises(DeadlineExceeded):
-            await world.ask(timeout_s=7)
-        assert world.monotonic() == pytest.approx(7)
+        world.answering().failing = 1
+        with pytest.raises(OutcomeUnknown):
+            await world.ask()
 
     run(scenario)
 
 
-def test_c2_gives_up_after_a_minute() -> None:
-    """Whoever would wait longer hears UNAVAILABLE."""
+def test_c2_nothing_is_appended_for_somebody_elses_partition() -> None:
+    """It is said before anything happens."""
 
     async def scenario(world: World) -> None:
-        world.refusals = 10_000
-        with pytest.raises(Unavailable) as caught:
-            await world.ask(timeout_s=1_000)
-        assert type(caught.value) is Unavailable
-        assert 58 < world.monotonic() <= 60
+        world.refusals = 2
+        with pytest.raises(NotTheOwner):
+            await world.ask()
+        with pytest.raises(NotTheOwner):
+            await world.gateway.read(_SPACE, "w", "Describe", object(), timeout_s=5)
 
-    run(scenario)
+    assert run(scenario).rows() == []
 
 
 def test_undecided_command_ends_with_the_deadline() -> None:
@@ -308,10 +286,9 @@ def test_caller_who_leaves_frees_its_place() -> None:
 
 
 def test_read_is_not_appended() -> None:
-    """Reads are no commands; they wait for an owner as commands do."""
+    """Reads are no commands."""
 
     async def scenario(world: World) -> None:
-        world.refusals = 2
         request = object()
         answer = await world.gateway.read(_SPACE, "w", "Describe", request, timeout_s=5)
         partition = workflow_partition("default", "w", _PARTITIONS)
@@ -392,20 +369,21 @@ def test_t3_beat_holds_its_timeout_from_the_moment_it_comes() -> None:
     run(scenario)
 
 
-def test_t3_l12_beat_whose_partition_is_lost_while_gathered_is_gathered_again() -> None:
-    """What fails before it went out is parked anew, under its command id."""
+def test_t3_beat_whose_partition_is_lost_while_gathered_fails() -> None:
+    """What fails before it went out is not sent; its caller asks again."""
 
     async def scenario(world: World) -> None:
         world.answering()
         await world.beat()
         late = asyncio.ensure_future(world.beat())
         await asyncio.sleep(0.05)
-        *_, (command_id, parked) = world.parked.items()
+        *_, parked = world.parked.values()
         parked.set_exception(NotTheOwner("moved"))
-        assert await late == b"ok"
-        assert world.rows()[-1]["command_id"] == command_id
+        with pytest.raises(NotTheOwner):
+            await late
+        await asyncio.sleep(1)
 
-    assert len(run(scenario).rows()) == 2
+    assert len(run(scenario).rows()) == 1
 
 
 def test_t3_beat_whose_callers_left_holds_nothing() -> None:
@@ -454,29 +432,31 @@ def test_t3_a_mebibyte_goes_out_at_once() -> None:
     run(scenario)
 
 
-def test_t3_l12_beat_is_repeated_under_its_command_id() -> None:
-    """An unknown outcome is gathered again as the same beat."""
+def test_t3_l12_beat_carries_the_id_of_its_request() -> None:
+    """A repeat is the same beat."""
+
+    async def scenario(world: World) -> None:
+        world.answering()
+        gateway = world.gateway.under(Asked(b"0123456789abcdef"))
+        await gateway.beat(
+            _SPACE, "w", "Beat", b"b", activity="a", heartbeat_timeout=0, timeout_s=1
+        )
+
+    (row,) = run(scenario).rows()
+    assert row["command_id"] == b"0123456789abcdef"
+
+
+def test_c2_lost_beat_fails_all_its_callers() -> None:
+    """An append that failed, and a partition that is elsewhere."""
 
     async def scenario(world: World) -> None:
         world.answering().failing = 1
-        assert await world.beat() == b"ok"
-
-    first, second = run(scenario).rows()
-    assert first["command_id"] == second["command_id"]
-
-
-def test_t3_beat_waits_for_an_owner() -> None:
-    """As every command does; and gives up with its caller."""
-
-    async def scenario(world: World) -> None:
-        world.answering().refusals = 3
-        assert await world.beat() == b"ok"
-        world.refusals = 10_000
-        with pytest.raises(DeadlineExceeded):
-            await world.beat(timeout_s=2.0)
-        with pytest.raises(Unavailable) as caught:
-            await world.beat(timeout_s=1_000.0)
-        assert type(caught.value) is Unavailable
+        with pytest.raises(OutcomeUnknown):
+            await world.beat()
+        world.refusals = 10
+        beats = [asyncio.ensure_future(world.beat()) for _ in range(2)]
+        found = await asyncio.gather(*beats, return_exceptions=True)
+        assert [type(each) for each in found] == [NotTheOwner, NotTheOwner]
 
     run(scenario)
 

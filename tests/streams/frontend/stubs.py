@@ -9,6 +9,7 @@ from typing import Any
 
 from schemas.errors import NotTheOwner, ServiceError
 from schemas.temporal import query, service
+from streams.calls import asked as calls
 from streams.calls.waiters import Waiters
 from streams.frontend.services import Services
 from streams.frontend.settings import FrontendSettings
@@ -115,6 +116,12 @@ class StubGateway:
     beats: list[tuple[str, int]] = field(default_factory=list)
     timeouts: list[float] = field(default_factory=list)
     blocked: asyncio.Event | None = None
+    under_ids: list[bytes] = field(default_factory=list)
+
+    def under(self, asked: calls.Asked) -> "StubGateway":
+        """Remember the request's id."""
+        self.under_ids.append(asked.id)
+        return self
 
     async def ask(
         self,
@@ -185,6 +192,12 @@ class StubMatching:
     polled: asyncio.Event = field(default_factory=asyncio.Event)
     given_up: int = 0
     moves: int = 0
+    handed_back: list[str] = field(default_factory=list)
+
+    def hand_back(self, namespace: Namespace, poll_id: str) -> None:
+        """Remember what was handed back."""
+        del namespace
+        self.handed_back.append(poll_id)
 
     async def poll(
         self,

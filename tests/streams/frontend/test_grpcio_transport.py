@@ -304,7 +304,8 @@ async def test_c7_stop_answers_polls_empty_and_ends_what_is_inside() -> None:
         await stopping
     assert first.status == health_pb2.HealthCheckResponse.SERVING
     assert second.status == health_pb2.HealthCheckResponse.NOT_SERVING
-    assert late.code() == grpc.StatusCode.UNAVAILABLE
+    # C-core cancels what reaches it between the shutdown and the client's reading of GOAWAY
+    assert late.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 
 async def _until(is_so: object, timeout_s: float = 10) -> None:

@@ -7,9 +7,10 @@ import pytest
 
 from schemas.errors import NotFound, NotTheOwner, ResourceExhausted
 from schemas.temporal import service
+from streams.calls.asked import Asked
 from streams.frontend import tasks
 from streams.frontend.rpcs import WORKFLOW_SERVICE
-from streams.frontend.services import Services
+from streams.frontend.services import Services, poll_id_of
 from streams.frontend.settings import FrontendSettings
 from tests.streams.frontend.stubs import DEFAULT, StubCall, World
 from topology.tokens import Token, pack
@@ -67,20 +68,20 @@ async def test_c4_poll_carries_its_time_and_an_id() -> None:
     assert 19 < first[5] <= 20
 
 
-async def test_c4_moved_queue_is_asked_again_under_the_same_poll_id() -> None:
-    """A task that the former owner had started for the poll is given again."""
+async def test_c4_poll_has_the_id_of_its_request() -> None:
+    """So the same poll asked again is known as such, on whichever node."""
     world = World()
-    world.matching.moves = 2
     world.matching.task = b"task"
-    assert await tasks.poll_workflow_task(world.services(), poll_of()) == b"task"
-    assert len(world.matching.polls) == 3
-    assert len({poll[3] for poll in world.matching.polls}) == 1
+    services = world.services().under(Asked(bytes(range(16))))
+    for _ in range(2):
+        assert await tasks.poll_workflow_task(services, poll_of()) == b"task"
+    assert {poll[3] for poll in world.matching.polls} == {poll_id_of(Asked(bytes(range(16))))}
 
 
-async def test_c2_queue_without_an_owner_is_unavailable_in_the_end() -> None:
-    """A poll does not hide that nobody serves its queue."""
-    world = World(settings=FrontendSettings(task_poll_s=2))
-    world.matching.moves = 1_000
+async def test_c2_queue_that_is_elsewhere_is_said_to_be() -> None:
+    """Who asks again, and whom, is not decided here."""
+    world = World()
+    world.matching.moves = 1
     with pytest.raises(NotTheOwner):
         await tasks.poll_workflow_task(world.services(), poll_of())
 

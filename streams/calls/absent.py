@@ -1,0 +1,84 @@
+"""Roles that this node does not have: whatever is asked of them belongs to another node."""
+
+import asyncio
+from typing import Never
+
+from schemas.errors import NotTheOwner
+from streams.log.waiting import Hold
+from topology.decision import Ask, Namespace
+from topology.effects import TaskKind
+from topology.matching.tasks import QueryTask
+
+
+class NoHistory:
+    """The history partitions of a node without the history role: none."""
+
+    def __init__(self, partitions: int) -> None:
+        self.partitions = partitions
+
+    def origin(self, partition: int) -> Never:
+        """Raise NotTheOwner."""
+        raise _elsewhere("history", partition)
+
+    def park(
+        self,
+        partition: int,
+        command_id: bytes,  # noqa: ARG002  as HistoryNode has it
+        *,
+        hold: Hold | None = None,  # noqa: ARG002  the same
+    ) -> asyncio.Future[bytes]:
+        """Raise NotTheOwner."""
+        raise _elsewhere("history", partition)
+
+    def watch(self, partition: int, run_id: str) -> Never:  # noqa: ARG002  as HistoryNode has it
+        """Raise NotTheOwner."""
+        raise _elsewhere("history", partition)
+
+    async def own_work(self, partition: int, ask: Ask) -> Never:  # noqa: ARG002  the same
+        """Raise NotTheOwner."""
+        raise _elsewhere("history", partition)
+
+    async def read(
+        self,
+        partition: int,
+        method: str,  # noqa: ARG002  as HistoryNode has it
+        request: object,  # noqa: ARG002  the same
+        namespace_id: str,  # noqa: ARG002  the same
+    ) -> Never:
+        """Raise NotTheOwner."""
+        raise _elsewhere("history", partition)
+
+
+class NoMatching:
+    """The task queues of a node without the matching role: none."""
+
+    async def poll(
+        self,
+        namespace: Namespace,  # noqa: ARG002  as MatchingNode has it
+        queue: str,
+        kind: TaskKind,  # noqa: ARG002  the same
+        *,
+        poll_id: str,  # noqa: ARG002  the same
+        identity: str,  # noqa: ARG002  the same
+        timeout_s: float,  # noqa: ARG002  the same
+    ) -> Never:
+        """Raise NotTheOwner."""
+        raise NotTheOwner(f"task queue {queue} is not on this node")
+
+    async def query(
+        self,
+        namespace_id: str,  # noqa: ARG002  as MatchingNode has it
+        queue: str,
+        query: QueryTask,  # noqa: ARG002  the same
+        *,
+        timeout_s: float,  # noqa: ARG002  the same
+    ) -> Never:
+        """Raise NotTheOwner."""
+        raise NotTheOwner(f"task queue {queue} is not on this node")
+
+    def hand_back(self, namespace: Namespace, poll_id: str) -> None:
+        """Do nothing: no poll was answered here."""
+
+
+def _elsewhere(role: str, partition: int) -> NotTheOwner:
+    return NotTheOwner(f"{role} partition {partition} is not on this node")
