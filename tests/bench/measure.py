@@ -89,12 +89,8 @@ def measured(server: MillraceServer, load: str, url: str, *, window_s: float) ->
     processes = family(server.pid)
     pin(processes, SERVER_CORE)
     line = shlex.split(load.format(address=server.address, pid=server.pid))
-    running = subprocess.Popen(
-        line,
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CORE}),
-    )
+    running = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
+    pin({running.pid}, LOAD_CORE)  # before it starts processes of its own
     time.sleep(window_s)
     before = sampled(processes, url)
     time.sleep(window_s)
