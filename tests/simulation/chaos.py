@@ -88,7 +88,10 @@ class Chaos:
         """Kafka is away for a while."""
         self._world.kafka.is_down = True
         seconds = self._rng.uniform(0.1, 5.0)
-        self._world.loop.call_later(seconds, setattr, self._world.kafka, "is_down", False)
+        self._world.loop.call_later(seconds, self._back)
+
+    def _back(self) -> None:
+        self._world.kafka.is_down = False
 
     def suspend(self) -> None:
         """A machine sleeps: its monotonic clock falls behind."""

@@ -167,7 +167,7 @@ class SimProducer:
         await kafka.pause(self.append_s or kafka.append_s)
         if rng.random() < self.slow:
             await asyncio.sleep(rng.uniform(0.5, 20.0))
-        while kafka.is_down:
+        while kafka.is_down:  # noqa: ASYNC110  a stand-in tells nobody
             await asyncio.sleep(0.1)
         if rng.random() < self.refused:
             split = rng.randrange(len(records))

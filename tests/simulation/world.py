@@ -15,8 +15,8 @@ consumer (`group.py`). To run the real core, or matching and the gateway, give `
 `Parts`: a machine factory, a parse function, and `furnish(node)`, which builds what a node has
 beside its engine (it returns the Performer). `BELONGS_TO` makes their tasks die with their node.
 
-Faults are methods (`crash`, `restart`, `rebalance`, `foreign_claim`, `tear`, ...), or chances set on
-`producer`, `admin`, `readers` and `group`; `Chaos` in `chaos.py` draws them from the seed.
+Faults are methods (`crash`, `restart`, `rebalance`, `foreign_claim`, `tear`, ...), or chances set
+on a node's `events`, `admin`, `readers` and `consumer`; `chaos.py` draws them from the seed.
 """
 
 import asyncio
@@ -195,7 +195,7 @@ class Node:
 
     def _open_store(self, partition: int) -> Store:
         disk = self.disks.setdefault(partition, Disk())
-        return SimStore(disk, lambda: self.is_alive, lambda: self.before_write())
+        return SimStore(disk, lambda: self.is_alive, lambda: self.before_write())  # noqa: PLW0108  set later
 
     def _fault(self, sentence: str) -> None:
         self.faults.append(sentence)
@@ -368,9 +368,13 @@ class World:
 
     async def quiet(self, *, timeout_s: float = 60.0) -> None:
         """Wait until all partitions are served and all is performed."""
+        await self.until(self._is_settled, timeout_s=timeout_s)
+
+    async def until(self, is_so: Callable[[], bool], *, timeout_s: float = 300.0) -> None:
+        """Wait until something is so; virtual time is free."""
         async with asyncio.timeout(timeout_s):
-            while not self._is_settled():
-                await asyncio.sleep(0.05)
+            while not is_so():  # noqa: ASYNC110  a stand-in tells nobody
+                await asyncio.sleep(0.01)
 
     def _is_settled(self) -> bool:
         return all(

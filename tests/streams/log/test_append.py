@@ -7,7 +7,7 @@ import pytest
 from schemas.errors import OutcomeUnknown
 from streams.log.append import is_contiguous
 from streams.log.ports import Appended
-from tests.simulation.world import EVENTS, World, run_world
+from tests.simulation.world import World, run_world
 from tests.support.log_worlds import served
 
 
@@ -78,8 +78,7 @@ def test_l4_the_claim_must_still_hold_when_the_acknowledgement_is_looked_at() ->
         node = await served(world)
         node.events.append_s = (0.3, 0.3)
         asked = asyncio.create_task(world.ask("w1", "Add", b"1"))
-        while world.kafka.log(EVENTS, 0).end < 1 or node.events.count < 2:
-            await asyncio.sleep(0.01)
+        await world.until(lambda: node.events.count >= 2)
         world.group.rebalance(step=2)
         await asked
         await world.quiet()

@@ -34,8 +34,7 @@ def _outside(world: World, *values: bytes | None, partition: int = 0) -> None:
 
 
 async def _counted(world: World, count: int, partition: int = 0) -> None:
-    while len(transitions(world, partition)) < count:
-        await asyncio.sleep(0.01)
+    await world.until(lambda: len(transitions(world, partition)) >= count)
     await world.quiet()
 
 
@@ -223,8 +222,7 @@ def test_l12_a_clients_request_id_makes_its_repeat_harmless() -> None:
         same = COMMAND.encode({**fields, "request_id": "r"})
         free = COMMAND.encode(dict(fields))
         _outside(world, same, same, free, free)
-        while world.nodes[0].history.counts()[0].commands < 4:
-            await asyncio.sleep(0.01)
+        await world.until(lambda: world.nodes[0].history.counts()[0].commands >= 4)
         await world.quiet()
         assert await world.nodes[0].history.read(0, "", "w1", "") == b"6"
 
@@ -354,6 +352,7 @@ def test_l14_even_the_termination_may_not_work() -> None:
 
     class Broken(log_toy.Toy):
         def decide_too_large(self, ask: Ask, *, now: int, seed: bytes) -> object:  # type: ignore[override]
+            del ask, now, seed
             raise RuntimeError("no way out")
 
     async def story(world: World) -> None:

@@ -99,8 +99,7 @@ def test_l10_control_records_on_commands_are_passed_over() -> None:
             log.records.append(None)
             if number % 3 == 0:
                 world.kafka.write(OUTSIDE, 0, [(b"ns/w1", command("w1", "Add", b"1"))])
-        while node.history.counts()[0].commands < 7:
-            await asyncio.sleep(0.01)
+        await world.until(lambda: node.history.counts()[0].commands >= 7)
         await world.quiet()
         assert node.history.counts()[0].rewinds == 0
 
@@ -123,8 +122,7 @@ def test_no_more_is_wanted_while_the_backlog_is_long() -> None:
         assert not wanted[-1]
         assert node.history.position(INTERNAL, 0) < 5_000
         await world.quiet(timeout_s=30.0)
-        while node.history.counts()[0].commands < 8_000:
-            await asyncio.sleep(0.1)
+        await world.until(lambda: node.history.counts()[0].commands >= 8_000)
         await world.quiet()
         world.audit()
 

@@ -217,10 +217,11 @@ def test_l7_a_fold_that_raises_stops_the_process() -> None:
         world.expects_faults = True
         world.group.rebalance(step=2)
         await asyncio.sleep(1.0)
-        assert node.faults == [
+        expected = (
             "events-0: cannot fold the record at offset 1: expected a claim or a transition: "
             "expected Avro single-object encoding, found 72756262697368..."
-        ]
+        )
+        assert node.faults == [expected]
 
     run_world(12, story, partitions=1)
 
