@@ -7,7 +7,7 @@ handed back (M2).
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from schemas.errors import NotTheOwner
 from streams.log.ports import Clock
@@ -21,7 +21,9 @@ from streams.matching.verdicts import Verdict, Verdicts
 from streams.matching.waiting import Waiting, WaitingPolls
 from topology.matching.answers import with_backlog_count
 from topology.matching.queue import TaskQueue
-from topology.matching.tasks import Poll, Task, value_of
+from topology.matching.tasks import Poll, QueueKey, Task, value_of
+
+_SECOND: Final = 1_000_000_000
 
 
 class _Match(NamedTuple):
@@ -59,6 +61,7 @@ class Matcher:
         self._settings = settings
         self._counts = counts
         self._failed = failed
+        self._later: dict[QueueKey, asyncio.TimerHandle] = {}
         self._under_way: set[asyncio.Task[Any]] = set()
 
     def look(self, served: ServedPartition, queue: TaskQueue) -> None:
@@ -75,8 +78,16 @@ class Matcher:
         for match in offered.matches:
             bound = _Match(served, queue, match.task, self._bind(match.poll))
             self.spawn(self._see_through(bound))
-        if offered.is_more:
-            asyncio.get_running_loop().call_soon(self.look, served, queue)
+        loop = asyncio.get_running_loop()
+        if offered.is_more and not offered.delay:
+            loop.call_soon(self.look, served, queue)
+        elif offered.delay and queue.key not in self._later:
+            delay_s = offered.delay / _SECOND
+            self._later[queue.key] = loop.call_later(delay_s, self._look_late, served, queue)
+
+    def _look_late(self, served: ServedPartition, queue: TaskQueue) -> None:
+        del self._later[queue.key]
+        self.look(served, queue)
 
     def start_at_once(
         self, served: ServedPartition, queue: TaskQueue, task: Task, poll: Poll
@@ -130,6 +141,8 @@ class Matcher:
 
     async def stop(self, *, timeout_s: float) -> None:
         """Wait for what is under way; give up what takes longer."""
+        for timer in self._later.values():
+            timer.cancel()
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=timeout_s)
         for task in self._under_way:
@@ -206,6 +219,7 @@ class Matcher:
         if match.task.offer.kind == "workflow":
             answer = with_backlog_count(answer, match.queue.backlog.count)
         if match.waiting.answer(answer):
+            match.queue.dispatched.count(self._clock.now())
             self._polls.remember(match.waiting.poll.poll_id, match.task)
         else:
             self.hand_back(match.task, match.waiting.poll)

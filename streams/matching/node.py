@@ -27,13 +27,14 @@ from streams.matching.waiting import Waiting, WaitingPolls
 from topology.decision import Namespace
 from topology.effects import OfferTask, TaskKind
 from topology.matching import tasks
-from topology.matching.queue import TaskQueue
-from topology.matching.tasks import Poll, QueryTask, QueueKey, Task
+from topology.matching.queue import Poller, Stats, TaskQueue
+from topology.matching.tasks import Poll, QueryTask, QueueKey, Task, Worker
 
 _log = structlog.get_logger(__name__)
 
 _EMPTY: Final = b""
 _SECOND: Final = 1_000_000_000
+_UNKNOWN: Final = Worker()
 _TAIL_PART: Final = 0.8
 """This part of the tail may pass while history is being asked."""
 
@@ -47,10 +48,10 @@ class Seeks(Protocol):
 
 
 class Described(msgspec.Struct, frozen=True):
-    """What is known of a task queue: (identity, last access in ns) of its pollers, its backlog."""
+    """What is known of a task queue."""
 
-    pollers: list[tuple[str, int]]
-    backlog_count: int
+    pollers: list[Poller]
+    stats: Stats
 
 
 class MatchingNode:
@@ -160,7 +161,8 @@ class MatchingNode:
         nothing.
         """
         offered = tasks.offered(partition, task)
-        if task.expires_at and offered.is_expired(self._ports.clock.now()):
+        now = self._ports.clock.now()
+        if task.expires_at and offered.is_expired(now):
             return self._matcher.drop_expired()
         home = queue_partition(task.namespace_id, task.queue, self.partitions)
         served = self._served.get(home)
@@ -168,10 +170,12 @@ class MatchingNode:
         if served is not None and self._is_dead(served, offered):
             return self._matcher.leave_at_once(home, offered)
         if served is not None and queue is not None:
-            poll = queue.match(offered)
+            queue.added.count(now)
+            poll = queue.match(offered, now)
             if poll is not None:
                 return self._matcher.start_at_once(served, queue, offered, poll)
-            if queue.is_busy(self._ports.clock.now()):
+            self._matcher.look(served, queue)  # it may only be too early for this one
+            if queue.is_busy(now):
                 return self._held.hold(home, offered)
         return self._log.put(home, offered.key, tasks.value_of(offered))
 
@@ -199,7 +203,7 @@ class MatchingNode:
 
     # -- polls
 
-    async def poll(
+    async def poll(  # noqa: PLR0913  one poll is named by all of these
         self,
         namespace: Namespace,
         queue: str,
@@ -208,6 +212,7 @@ class MatchingNode:
         poll_id: str,
         identity: str,
         timeout_s: float,
+        worker: Worker = _UNKNOWN,
     ) -> bytes:
         """Wait for a task; return the poll answer, or nothing shortly before the time is up.
 
@@ -222,9 +227,9 @@ class MatchingNode:
             home = queue_partition(namespace.id, queue, self.partitions)
             if not self._was_assigned.is_set():
                 await asyncio.wait_for(self._was_assigned.wait(), max(hold_s, 0))
-            if self._is_stopping:
+            if self._is_stopping or self._polls.is_ended(worker.key):
                 return _EMPTY
-            waiting = self._wait(Poll(poll_id, identity, namespace), key, home, until)
+            waiting = self._wait(Poll(poll_id, identity, namespace, worker), key, home, until)
             return await self._answer(waiting, waiting.future)
         except TimeoutError:
             return _EMPTY
@@ -244,7 +249,31 @@ class MatchingNode:
         served = self._owned(queue_partition(namespace_id, queue, self.partitions))
         now = self._ports.clock.now()
         found = served.queue(QueueKey(namespace_id, queue, kind), now)
-        return Described(found.pollers(now), found.backlog.count)
+        return Described(found.pollers(now), found.stats(served.store, now))
+
+    # -- workers that stop
+
+    def drop_sticky(self, namespace_id: str, queue: str) -> None:
+        """A worker's own queue is given up: its polls end, its tasks go elsewhere at once.
+
+        Raises NotTheOwner.
+        """
+        served = self._owned(queue_partition(namespace_id, queue, self.partitions))
+        found = served.queue(QueueKey(namespace_id, queue, "workflow"), self._ports.clock.now())
+        for poll_id in found.drop():
+            self._polls.answer(poll_id, _EMPTY)
+        self._queries.refuse(found)
+        for task in found.backlog.all_waiting(served.store) if served.is_ready else ():
+            self._matcher.leave(served, found, task)
+
+    def end_polls(self, namespace_id: str, queue: str, kind: TaskKind, worker: str) -> None:
+        """Answer the polls of a worker empty, those too that come late; raises NotTheOwner."""
+        served = self._owned(queue_partition(namespace_id, queue, self.partitions))
+        self._polls.end_worker(worker)
+        found = served.queue(QueueKey(namespace_id, queue, kind), self._ports.clock.now())
+        for poll_id in found.polls_of(worker):
+            found.leave(poll_id)
+            self._polls.answer(poll_id, _EMPTY)
 
     def _wait(self, poll: Poll, key: QueueKey, home: int, until: float) -> Waiting:
         """Let a poll wait in its queue; one with a known id takes the place it had."""

@@ -70,6 +70,7 @@ class WaitingPolls:
         self._counts: Counter[tuple[str, TaskKind]] = Counter()
         self._polls_limit = polls_limit
         self._answered: OrderedDict[str, Task] = OrderedDict()
+        self._ended: OrderedDict[str, None] = OrderedDict()
         self._answered_limit = answered_limit
 
     def enter(self, namespace_id: str, kind: TaskKind) -> None:
@@ -85,6 +86,16 @@ class WaitingPolls:
         self._counts[namespace_id, kind] -= 1
         if not self._counts[namespace_id, kind]:
             del self._counts[namespace_id, kind]
+
+    def end_worker(self, worker: str) -> None:
+        """A worker stops: polls of it that come from now on are answered empty."""
+        self._ended[worker] = None
+        if len(self._ended) > self._answered_limit:
+            self._ended.popitem(last=False)
+
+    def is_ended(self, worker: str) -> bool:
+        """Tell whether a worker has said that it stops."""
+        return worker in self._ended
 
     def answer(self, poll_id: str, answer: bytes) -> bool:
         """Answer a poll past history; False: its caller is gone."""

@@ -41,6 +41,15 @@ class _Level:
     def is_empty(self) -> bool:
         return self.is_whole and not self.window and not self.fresh
 
+    def first(self, rows: Rows, queue: QueueKey, number: int) -> Task | None:
+        """Return its first task, without taking it."""
+        if self.window:
+            return self.window[0][1]
+        if not self.is_whole:
+            for _, task in stored_tasks(rows, queue, number, self.read_to):
+                return task
+        return next(iter(self.fresh.values()), None)
+
 
 class _Taken:
     """A task that somebody has."""
@@ -91,6 +100,18 @@ class Backlog:
     def window_count(self) -> int:
         """Return how many stored tasks are in memory."""
         return sum(len(level.window) for level in self._levels.values())
+
+    def oldest_at(self, rows: Rows) -> int:
+        """Return when the first waiting task of any level was scheduled, ns; 0: none waits."""
+        firsts = [level.first(rows, self._queue, number) for number, level in self._levels.items()]
+        return min((first.offer.scheduled_at for first in firsts if first is not None), default=0)
+
+    def all_waiting(self, rows: Rows) -> list[Task]:
+        """Take every task that waits, as far as so many may be taken."""
+        found: list[Task] = []
+        while (task := self.take(rows)) is not None:
+            found.append(task)
+        return found
 
     def add(self, task: Task) -> None:
         """Take note of a task on its way to `tasks`: the last one of its level."""

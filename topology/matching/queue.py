@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from schemas.instants import MINUTE, SECOND
 from topology.decision import Rows
 from topology.matching.backlog import Backlog
+from topology.matching.pace import Pace, Rate
 from topology.matching.tasks import Match, Poll, QueryTask, QueueKey, Task
 
 BUSY: Final = SECOND
@@ -32,6 +33,26 @@ class Offered(NamedTuple):
     matches: list[Match]
     expired: list[Task]
     is_more: bool
+    delay: int = 0
+    """Go on after so long, ns."""
+
+
+class Poller(NamedTuple):
+    """Who polled lately."""
+
+    identity: str
+    polled_at: int  # ns
+    tasks_per_second: float | None  # the bound that it named
+
+
+class Stats(NamedTuple):
+    """What goes on in a queue; counts and rates are approximate."""
+
+    backlog_count: int
+    backlog_age: int  # ns
+    add_rate: float  # tasks a second
+    dispatch_rate: float  # the same
+    limit: float | None  # tasks a second
 
 
 class TaskQueue:
@@ -42,10 +63,13 @@ class TaskQueue:
         self.key = key
         self.backlog = Backlog(key, stored)
         self._polls: OrderedDict[str, Poll] = OrderedDict()
-        self._seen: OrderedDict[str, int] = OrderedDict()
+        self._seen: OrderedDict[str, Poller] = OrderedDict()
         self._queries: OrderedDict[str, QueryTask] = OrderedDict()
         self._used_at = now
         self._polled_at = polled_at
+        self._pace = Pace()
+        self.added = Rate(now)
+        self.dispatched = Rate(now)
 
     @property
     def waiting_count(self) -> int:
@@ -65,7 +89,10 @@ class TaskQueue:
         """Let a poll wait behind the others, and remember who it was."""
         self._polls[poll.poll_id] = poll
         self._used_at = self._polled_at = now
-        self._seen[poll.identity] = now
+        limit = poll.worker.tasks_per_second
+        if limit is not None:
+            self._pace.set(limit, now)
+        self._seen[poll.identity] = Poller(poll.identity, now, limit)
         self._seen.move_to_end(poll.identity)
         if len(self._seen) > POLLERS_LIMIT:
             self._seen.popitem(last=False)
@@ -77,6 +104,10 @@ class TaskQueue:
     def saw_poll(self, now: int) -> None:
         """A poll that waited was there until now."""
         self._polled_at = now
+
+    def polls_of(self, worker: str) -> list[str]:
+        """Return the ids of the polls of a worker that wait."""
+        return [poll_id for poll_id, poll in self._polls.items() if poll.worker.key == worker]
 
     def drop(self) -> list[str]:
         """Forget whoever polled: its worker is gone. Return the ids of the polls that waited."""
@@ -109,12 +140,13 @@ class TaskQueue:
         """Take a poll out; False: it does not wait (any more)."""
         return self._polls.pop(poll_id, None) is not None
 
-    def match(self, task: Task) -> Poll | None:
+    def match(self, task: Task, now: int) -> Poll | None:
         """Return the poll that an offered task goes to at once, past `tasks`.
 
-        None: nobody waits, or others wait before it; then it is added to the backlog.
+        None: nobody waits, or others wait before it, or it is too early for another one; then it
+        is added to the backlog.
         """
-        if self._polls and self.backlog.is_empty:
+        if self._polls and self.backlog.is_empty and self._pace.take(now):
             return self._polls.popitem(last=False)[1]
         self.backlog.add(task)
         return None
@@ -124,19 +156,33 @@ class TaskQueue:
         matches: list[Match] = []
         expired: list[Task] = []
         while self._polls and len(matches) + len(expired) < SLICE:
-            task = self.backlog.take(rows)
+            if delay := self._pace.delay(now):
+                return Offered(matches, expired, is_more=True, delay=delay)
+            task = self.backlog.take(rows) if delay is not None else None
             if task is None:
                 return Offered(matches, expired, is_more=False)
             if task.is_expired(now):
                 expired.append(task)
             else:
+                self._pace.take(now)
                 matches.append(Match(task, self._polls.popitem(last=False)[1]))
         return Offered(matches, expired, is_more=bool(self._polls))
 
-    def pollers(self, now: int) -> list[tuple[str, int]]:
-        """Return (identity, last access in ns) of who polled lately, the latest first."""
+    def pollers(self, now: int) -> list[Poller]:
+        """Return who polled lately, the latest first."""
         self._forget_pollers(now)
-        return list(reversed(self._seen.items()))
+        return list(reversed(self._seen.values()))
+
+    def stats(self, rows: Rows, now: int) -> Stats:
+        """Return what goes on."""
+        oldest_at = self.backlog.oldest_at(rows)
+        return Stats(
+            backlog_count=self.backlog.count,
+            backlog_age=max(0, now - oldest_at) if oldest_at else 0,
+            add_rate=self.added.per_second(now),
+            dispatch_rate=self.dispatched.per_second(now),
+            limit=self._pace.per_second,
+        )
 
     def is_idle(self, now: int) -> bool:
         """Tell whether it can be forgotten; forget old pollers, and rows that nobody waits for."""
@@ -150,6 +196,6 @@ class TaskQueue:
     def _forget_pollers(self, now: int) -> None:
         while self._seen:
             identity = next(iter(self._seen))
-            if now - self._seen[identity] < REMEMBERED:
+            if now - self._seen[identity].polled_at < REMEMBERED:
                 return
             del self._seen[identity]

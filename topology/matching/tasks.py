@@ -44,12 +44,20 @@ class Task(msgspec.Struct, frozen=True):
         return 0 < self.offer.expires_at <= now
 
 
+class Worker(msgspec.Struct, frozen=True):
+    """What a poll says of its worker."""
+
+    key: str = ""  # of this very worker; empty: unknown
+    tasks_per_second: float | None = None  # bound of the whole queue, from now on
+
+
 class Poll(msgspec.Struct, frozen=True):
     """A worker that waits for a task; the id makes asking again for the same poll harmless."""
 
     poll_id: str
     identity: str
     namespace: Namespace
+    worker: Worker = Worker()
 
 
 class QueryTask(msgspec.Struct, frozen=True):

@@ -30,7 +30,7 @@ def test_l18_a_task_that_is_polled_for_soon_is_never_written() -> None:
         await offer
         await asyncio.sleep(5)
         assert life.outside.log.ends == {}
-        assert life.node.describe("ns-id", "q", "workflow").backlog_count == 0
+        assert life.node.describe("ns-id", "q", "workflow").stats.backlog_count == 0
 
     run(main())
 

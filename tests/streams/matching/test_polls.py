@@ -269,12 +269,13 @@ def test_pollers_are_remembered_for_five_minutes_and_idle_queues_forgotten() -> 
         await life.offer(offer_of(1))
         await life.poll("p2", queue="other", identity="bob", timeout_s=2.0)
         described = life.node.describe("ns-id", "q", "workflow")
-        assert ([name for name, _ in described.pollers], described.backlog_count) == (["alice"], 1)
+        assert [each.identity for each in described.pollers] == ["alice"]
+        assert described.stats.backlog_count == 1
         await asyncio.sleep(400)
         (served,) = life.node._served.values()
         assert served.queues == {}
         described = life.node.describe("ns-id", "q", "workflow")
-        assert (described.pollers, described.backlog_count) == ([], 1)
+        assert (described.pollers, described.stats.backlog_count) == ([], 1)
         assert await life.poll("p3") == answer_to(offer_of(1))
 
     run(main())

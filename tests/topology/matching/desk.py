@@ -80,7 +80,7 @@ class Desk:
     def offer(self, one: Task) -> None:
         """Offer a task: to a poll at once, else to the log."""
         self.offered.append(one)
-        poll = self.queue.match(one)
+        poll = self.queue.match(one, self.now)
         if poll is None:
             self.log.append((one.key, value_of(one)))
         else:

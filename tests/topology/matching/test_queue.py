@@ -264,5 +264,5 @@ def test_pollers_are_remembered_for_five_minutes_and_not_too_many() -> None:
         desk.queue.wait(Poll(f"p{number}", f"me-{number}", NAMESPACE), number)
     pollers = desk.queue.pollers(1_199)
     assert len(pollers) == 1_000
-    assert pollers[0] == ("me-1199", 1_199)
+    assert pollers[0] == ("me-1199", 1_199, None)
     assert desk.queue.pollers(1_199 + IDLE) == []
