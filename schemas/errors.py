@@ -73,6 +73,12 @@ class NotFound(Rejected):
         super().__init__(message, detail or errordetails.NotFoundFailure())
 
 
+class AlreadyExists(Rejected):
+    """What was to be made is there."""
+
+    code = Code.ALREADY_EXISTS
+
+
 class NamespaceNotFound(Rejected):
     """The namespace does not exist."""
 

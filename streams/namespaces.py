@@ -88,8 +88,14 @@ def _namespace(fields: Fields) -> Namespace:
     retention, state = fields["retention"], fields["state"]
     assert isinstance(retention, int), "expected a retention in ns"
     assert isinstance(state, int), "expected a state by number"
+    attributes = fields["search_attributes"]
+    assert isinstance(attributes, dict), "expected search attributes by name"
     return Namespace(
-        id=str(fields["id"]), name=str(fields["name"]), state=state, retention=retention
+        id=str(fields["id"]),
+        name=str(fields["name"]),
+        state=state,
+        retention=retention,
+        search_attributes=attributes,
     )
 
 

@@ -12,7 +12,17 @@ from schemas.errors import NotFound, Unimplemented
 from schemas.rows import pack
 from schemas.temporal import common
 from topology import forwards
-from topology.decision import Ask, Change, Decision, Namespace, ReplyBody, Rows, StateFact
+from topology.decision import (
+    Ask,
+    Attributes,
+    Change,
+    Decision,
+    Namespace,
+    ReplyBody,
+    Rows,
+    StateFact,
+    Unchecked,
+)
 from topology.effects import Forward, Quote
 from topology.namespace import decide as namespaces
 from topology.own_work import FireDue
@@ -41,7 +51,13 @@ Written = dict[bytes, bytes | None]
 class Core:
     """All entities of one partition; implements `topology.machine.Machine`."""
 
-    def __init__(self, rows: Rows, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        limits: Limits | None = None,
+        attributes: Attributes | None = None,
+    ) -> None:
+        self._attributes = attributes or Unchecked()
         self._rows = rows
         self._limits = limits or Limits()
         self._runs: OrderedDict[str, Run] = OrderedDict()
@@ -169,6 +185,7 @@ class Core:
             current=self._current(ask.namespace.id, ask.workflow_id),
             load=self._load,
             limits=self._limits,
+            attributes=self._attributes,
         )
 
     def _close(self, turn: Turn) -> Decision:

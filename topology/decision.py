@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from schemas.errors import ServiceError
+from schemas.temporal import common
 from topology.effects import Effect
 
 FOLD_VERSION = 1
@@ -35,6 +36,29 @@ class Namespace(msgspec.Struct, frozen=True):
     name: str
     state: int  # temporal.api.enums.v1.NamespaceState
     retention: int  # ns
+    search_attributes: dict[str, int] = {}  # custom ones: name to IndexedValueType
+
+
+class Attributes(Protocol):
+    """How search attributes are checked; given to the core, which does not know the rules."""
+
+    def checked(
+        self, attributes: common.SearchAttributes, namespace: Namespace
+    ) -> common.SearchAttributes:
+        """Return them with their types' names beside the values; raises InvalidArgument."""
+        ...
+
+
+class Unchecked:
+    """Takes search attributes as they are."""
+
+    def checked(
+        self,
+        attributes: common.SearchAttributes,
+        namespace: Namespace,  # noqa: ARG002  nothing is checked
+    ) -> common.SearchAttributes:
+        """Return them."""
+        return attributes
 
 
 class Ask(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 from google.protobuf.message import DecodeError, Message
 
 from schemas.errors import InvalidArgument, Unimplemented
-from schemas.temporal import service
+from schemas.temporal import operator, service
 
 _COMMANDS: dict[str, type[Message]] = {
     name: getattr(service, f"{name}Request")
@@ -28,6 +28,11 @@ _COMMANDS: dict[str, type[Message]] = {
     )
 }
 
+_COMMANDS |= {
+    name: getattr(operator, f"{name}Request")
+    for name in ("AddSearchAttributes", "RemoveSearchAttributes")
+}
+
 
 def parse(method: str, request: bytes) -> Message:
     """Parse the request of a command; raises Unimplemented or InvalidArgument."""
@@ -42,5 +47,6 @@ def parse(method: str, request: bytes) -> Message:
 
 def empty_response(method: str) -> bytes:
     """Return the response of a command that answers with nothing in particular."""
-    kind: type[Message] = getattr(service, f"{method}Response")
+    home = service if hasattr(service, f"{method}Response") else operator
+    kind: type[Message] = getattr(home, f"{method}Response")
     return kind().SerializeToString()

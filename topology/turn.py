@@ -17,6 +17,7 @@ from schemas.instants import timestamp_of
 from schemas.temporal import history
 from topology.decision import (
     Ask,
+    Attributes,
     Change,
     Decision,
     Fact,
@@ -71,6 +72,7 @@ class Turn:
         current: Current | None,
         load: Callable[[str], Run | None],
         limits: Limits,
+        attributes: Attributes,
     ) -> None:
         self.ask = ask
         self.now = now
@@ -83,6 +85,7 @@ class Turn:
         self.effects: list[Effect] = []
         self.replies: list[Reply] = []
         self.limits = limits
+        self.attributes = attributes
         self._seed = seed
         self._ids = 0
         self._folds = folds

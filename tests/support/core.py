@@ -15,13 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
 from schemas.errors import ServiceError, Stale
 from schemas.instants import DAY, MILLISECOND, SECOND
 from schemas.temporal import command, common, history, service
 from topology.core import Core
-from topology.decision import Ask, Change, Decision, Namespace
+from topology.decision import Ask, Attributes, Change, Decision, Namespace
 from topology.effects import OfferTask
 from topology.own_work import HandBack, ReadHistory, StartTask
 from topology.workflow import rows as run_rows
@@ -63,9 +64,9 @@ class MemoryRows:
 class Partition:
     """A core and its rows."""
 
-    def __init__(self) -> None:
+    def __init__(self, attributes: Attributes | None = None) -> None:
         self.rows = MemoryRows()
-        self.core = Core(self.rows)
+        self.core = Core(self.rows, attributes=attributes)
 
 
 class Desk:
@@ -77,10 +78,16 @@ class Desk:
         self.offered: list[OfferTask] = []  # all there ever were
         self.log: list[tuple[int, list[Change]]] = []
         self.run_id = ""  # of the run started last
+        self._namespace = NAMESPACE
         self._live = Partition()
         self._replayed = Partition()
         self._asked = 0
         self._ids = 0
+
+    def know_attributes(self, attributes: Attributes, custom: dict[str, int]) -> None:
+        """Check search attributes as a server does, in a namespace with custom ones."""
+        self._live = Partition(attributes)
+        self._namespace = msgspec.structs.replace(NAMESPACE, search_attributes=custom)
 
     # -- asking
 
@@ -93,7 +100,9 @@ class Desk:
         """Ask the core; return the answer's bytes, raise the refusal."""
         self._asked += 1
         self.now += MILLISECOND
-        ask = Ask(method, NAMESPACE, workflow_id, request, command_id=self._asked.to_bytes(16))
+        ask = Ask(
+            method, self._namespace, workflow_id, request, command_id=self._asked.to_bytes(16)
+        )
         decision = self._decide(ask)
         self._accept(decision)
         (reply,) = decision.replies

@@ -155,9 +155,18 @@ def _is_bare(kind: str, shown: dict[str, Any]) -> bool:
 
 def _decoded(payload: Any) -> object:
     encoding = payload.metadata.get("encoding", b"").decode()
+    if encoding == "binary/null":
+        return None
     if encoding == "json/plain":
-        return _shortened(json.loads(payload.data))
-    return _shortened(payload.data.decode("latin-1"))
+        value = _shortened(json.loads(payload.data))
+    else:
+        value = _shortened(payload.data.decode("latin-1"))
+    more = {
+        name: text.decode("latin-1")
+        for name, text in payload.metadata.items()
+        if name != "encoding" or text != b"json/plain"
+    }
+    return {"data": value, **more} if more else value
 
 
 def _shortened(value: Any) -> Any:

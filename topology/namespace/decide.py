@@ -1,4 +1,4 @@
-"""Namespace: none --register--> registered.
+"""Namespace: none --register--> registered; search attributes are added to it and removed.
 
 A namespace is decided by the partition of the key of the name it was registered under, like a
 workflow of that name in itself. Its record travels as a whole; the highest version wins.
@@ -10,10 +10,16 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from schemas.errors import InvalidArgument, NamespaceAlreadyExists
+from schemas.errors import (
+    AlreadyExists,
+    InvalidArgument,
+    NamespaceAlreadyExists,
+    NamespaceNotFound,
+    NotFound,
+)
 from schemas.instants import HOUR, span_of
-from schemas.rows import pack
-from schemas.temporal import enums, service
+from schemas.rows import pack, unpacker
+from schemas.temporal import enums, operator, service
 from topology.decision import Ask, Change, Decision, Reply, Rows, StateFact
 from topology.effects import ProjectNamespace
 
@@ -35,8 +41,10 @@ class NamespaceChanged(msgspec.Struct, frozen=True, array_like=True):
     custom_data: dict[str, str]
     registered_at: int
     home: str
+    search_attributes: dict[str, int] = {}  # name to IndexedValueType
 
 
+_unpack = unpacker(NamespaceChanged)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(NamespaceChanged).decode
 
@@ -78,6 +86,49 @@ def register(ask: Ask, rows: Rows, now: int, seed: bytes) -> Decision:
     )
 
 
+def add_search_attributes(ask: Ask, rows: Rows, now: int, seed: bytes) -> Decision:  # noqa: ARG001
+    """AddSearchAttributes; the names are checked already, what is there alike is there."""
+    request: operator.AddSearchAttributesRequest = ask.request
+    known = _known(ask, rows)
+    held = known.search_attributes
+    for name, value_type in request.search_attributes.items():
+        if held.get(name, value_type) != value_type:
+            raise AlreadyExists(f"Search attribute {name} already exists.")
+    added = dict(request.search_attributes)
+    return _changed(ask, known, search_attributes={**held, **added})
+
+
+def remove_search_attributes(ask: Ask, rows: Rows, now: int, seed: bytes) -> Decision:  # noqa: ARG001
+    """RemoveSearchAttributes; what runs already have of them stays with them."""
+    request: operator.RemoveSearchAttributesRequest = ask.request
+    known = _known(ask, rows)
+    held = dict(known.search_attributes)
+    for name in request.search_attributes:
+        if held.pop(name, None) is None:
+            raise NotFound(f"Search attribute {name} doesn't exist.")
+    return _changed(ask, known, search_attributes=held)
+
+
+def _known(ask: Ask, rows: Rows) -> NamespaceChanged:
+    row = rows.get(_key(ask.workflow_id))
+    if row is None:
+        raise NamespaceNotFound(ask.workflow_id)
+    return _unpack(row)
+
+
+def _changed(ask: Ask, known: NamespaceChanged, **fields: object) -> Decision:
+    changed = msgspec.structs.replace(known, version=known.version + 1, **fields)
+    change = Change(
+        "namespace", changed.id, changed.name, "", [StateFact("NamespaceChanged", _encode(changed))]
+    )
+    return Decision(
+        changes=[change],
+        effects=[ProjectNamespace(msgspec.structs.asdict(changed))],
+        replies=[Reply(ask.command_id, "done", "", b"")],
+        rows={_key(changed.home): pack(changed)},
+    )
+
+
 def fold(change: Change, _rows: Rows) -> Written:
     """Fold the facts of a namespace: its row is its newest record."""
     written: Written = {}
@@ -94,4 +145,8 @@ def _key(name: str) -> bytes:
 
 Command = Callable[[Ask, Rows, int, bytes], Decision]
 
-COMMANDS: Mapping[str, Command] = {"RegisterNamespace": register}
+COMMANDS: Mapping[str, Command] = {
+    "RegisterNamespace": register,
+    "AddSearchAttributes": add_search_attributes,
+    "RemoveSearchAttributes": remove_search_attributes,
+}

@@ -8,7 +8,16 @@ from schemas import event_types as on
 from schemas.instants import SECOND, duration_of, span_of
 from schemas.temporal import command, common, enums, failure, history
 from topology.turn import Turn
-from topology.workflow import closing, cron, failures, keys, limits, retry, workflow_task
+from topology.workflow import (
+    closing,
+    cron,
+    failures,
+    keys,
+    limits,
+    retry,
+    search_attributes,
+    workflow_task,
+)
 from topology.workflow.bad_command import BadCommand
 from topology.workflow.facts import RunOpened
 from topology.workflow.retry import Chain, Verdict
@@ -35,6 +44,7 @@ def continue_as_new(turn: Turn, each: command.Command, completed_id: int) -> Non
     for field in _CARRIED_BY_COMMAND:
         if wanted.HasField(field):  # type: ignore[arg-type]  # a name of the tuple below
             getattr(given, field).CopyFrom(getattr(wanted, field))
+    search_attributes.give_wanted(turn, wanted, given)
     row = turn.execution
     given.new_execution_run_id = run_id
     given.workflow_type.name = wanted.workflow_type.name or row.workflow_type
@@ -142,7 +152,6 @@ _CARRIED_BY_COMMAND = (
     "input",
     "header",
     "memo",
-    "search_attributes",
     "failure",
     "last_completion_result",
 )

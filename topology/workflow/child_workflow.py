@@ -14,7 +14,7 @@ from schemas.temporal import command, enums, history, workflow
 from topology import forwards
 from topology.effects import Quote
 from topology.turn import Turn
-from topology.workflow import cron, limits, retry, workflow_task
+from topology.workflow import cron, limits, retry, search_attributes, workflow_task
 from topology.workflow.bad_command import BadCommand
 from topology.workflow.state import Child, Run
 
@@ -22,7 +22,7 @@ _Cause = enums.WorkflowTaskFailedCause
 _Policy = enums.ParentClosePolicy
 _BAD = _Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_START_CHILD_EXECUTION_ATTRIBUTES
 
-_COPIED = ("header", "input", "memo", "search_attributes", "workflow_type", "priority")
+_COPIED = ("header", "input", "memo", "workflow_type", "priority")
 
 _ENDS = {
     on.WORKFLOW_EXECUTION_COMPLETED: on.CHILD_WORKFLOW_EXECUTION_COMPLETED,
@@ -48,6 +48,7 @@ def start(turn: Turn, each: command.Command, completed_id: int) -> None:
     for field in _COPIED:
         if wanted.HasField(field):  # type: ignore[arg-type]  # a name of the tuple above
             getattr(given, field).CopyFrom(getattr(wanted, field))
+    search_attributes.give_wanted(turn, wanted, given)
     if wanted.HasField("retry_policy"):
         given.retry_policy.CopyFrom(retry.with_defaults(wanted.retry_policy))
     row = turn.execution

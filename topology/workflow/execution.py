@@ -12,7 +12,7 @@ from schemas.errors import NotFound
 from schemas.instants import duration_of, instant_of, span_of
 from schemas.temporal import common, enums, history, service
 from topology.turn import Turn
-from topology.workflow import closing, cron, limits, workflow_task
+from topology.workflow import closing, cron, limits, search_attributes, workflow_task
 from topology.workflow.facts import BackoffEnded, DueQuarantined, RunOpened
 from topology.workflow.retry import with_defaults
 from topology.workflow.state import Attached, Execution, Run
@@ -32,7 +32,6 @@ _COPIED = (
     "input",
     "header",
     "memo",
-    "search_attributes",
     "workflow_type",
     "task_queue",
     "completion_callbacks",
@@ -67,6 +66,7 @@ def open_run(turn: Turn, request: StartRequest, *, run_id: str, is_eager: bool =
     for field in _COPIED:
         if _has(request, field):
             _copy(request, given, field)
+    search_attributes.give(turn, request, given)
     if request.HasField("retry_policy"):
         given.retry_policy.CopyFrom(with_defaults(request.retry_policy))
     execution_timeout, run_timeout, task_timeout = capped_timeouts(request)
@@ -229,7 +229,7 @@ def on_started(run: Run, event: history.HistoryEvent, _batch_id: int) -> Run:
         root_run_id=given.root_workflow_execution.run_id,
         cron_schedule=given.cron_schedule,
     )
-    return replace(run, execution=row)
+    return search_attributes.on_started(replace(run, execution=row), given)
 
 
 def on_closed(run: Run, event: history.HistoryEvent, _batch_id: int) -> Run:

@@ -4,6 +4,8 @@ c <namespace id> / <workflow id>         the newest run of a workflow id
 r <run id> x                             the execution
 r <run id> a <scheduled event id>        an activity
 r <run id> t <timer id>                  a timer
+r <run id> m                             the memo
+r <run id> s                             the search attributes
 r <run id> b <index>                     a buffered event
 q <run id> <request id>                  a request id that was used
 h <run id> <first event id>              a batch of history: concatenated `History` bytes

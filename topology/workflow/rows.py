@@ -35,6 +35,7 @@ def load(rows: Rows, run_id: str) -> Run | None:
     timers: dict[str, Timer] = {}
     children: dict[int, Child] = {}
     externals: dict[int, External] = {}
+    memo = attributes = b""
     buffered: list[bytes] = []
     at = len(prefix)
     for key, value in rows.scan(prefix):
@@ -44,6 +45,10 @@ def load(rows: Rows, run_id: str) -> Run | None:
         elif kind == b"a":
             found = _unpack_activity(value)
             activities[found.scheduled_event_id] = found
+        elif kind == b"m":
+            memo = value
+        elif kind == b"s":
+            attributes = value
         elif kind == b"k":
             child = _unpack_child(value)
             children[child.initiated_event_id] = child
@@ -57,7 +62,9 @@ def load(rows: Rows, run_id: str) -> Run | None:
             buffered.append(value)
     if execution is None:
         return None
-    return Run(execution, activities, timers, children, externals, tuple(buffered))
+    return Run(
+        execution, activities, timers, children, externals, memo, attributes, tuple(buffered)
+    )
 
 
 def load_row(rows: Rows, run_id: str) -> Run | None:
@@ -104,6 +111,10 @@ def _write_entities(written: Written, before: Run | None, after: Run) -> None:
             written[run + b"t" + timer_id.encode()] = pack(pending) if pending else None
     _write_numbered(written, run + b"k", old.children, after.children)
     _write_numbered(written, run + b"e", old.externals, after.externals)
+    if old.memo is not after.memo:
+        written[run + b"m"] = after.memo
+    if old.search_attributes is not after.search_attributes:
+        written[run + b"s"] = after.search_attributes
     if old.buffered is not after.buffered:
         for index, event in enumerate(after.buffered):
             if index >= len(old.buffered) or old.buffered[index] is not event:

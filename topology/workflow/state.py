@@ -184,6 +184,8 @@ class Run(msgspec.Struct, frozen=True):
     timers: dict[str, Timer] = {}  # by timer id
     children: dict[int, Child] = {}  # by initiated event id
     externals: dict[int, External] = {}  # by initiated event id
+    memo: bytes = b""  # serialized Memo
+    search_attributes: bytes = b""  # serialized SearchAttributes
     buffered: tuple[bytes, ...] = ()  # serialized events without an id
     fresh_rows: tuple[tuple[bytes, bytes], ...] = ()  # further rows to write, keys whole
 

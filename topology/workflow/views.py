@@ -99,10 +99,10 @@ def _describe_execution(
     if row.parent_run_id:
         shown.parent_namespace_id = given.parent_workflow_namespace_id
         shown.parent_execution.CopyFrom(given.parent_workflow_execution)
-    if given.HasField("memo"):
-        shown.memo.CopyFrom(given.memo)
-    if given.HasField("search_attributes"):
-        shown.search_attributes.CopyFrom(given.search_attributes)
+    if run.memo:
+        shown.memo.ParseFromString(run.memo)
+    if run.search_attributes:
+        shown.search_attributes.ParseFromString(run.search_attributes)
     if given.HasField("priority"):
         shown.priority.CopyFrom(given.priority)
 

@@ -22,6 +22,7 @@ from topology.workflow import (
     external_workflow,
     histories,
     retry,
+    search_attributes,
     timer,
     workflow_task,
 )
@@ -266,6 +267,8 @@ COMMANDS: Mapping[int, Carry] = {
     _Type.COMMAND_TYPE_START_TIMER: _start_timer,
     _Type.COMMAND_TYPE_CANCEL_TIMER: _cancel_timer,
     _Type.COMMAND_TYPE_RECORD_MARKER: _record_marker,
+    _Type.COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES: search_attributes.upsert,
+    _Type.COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES: search_attributes.modify_properties,
     _Type.COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION: child_workflow.start,
     _Type.COMMAND_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION: external_workflow.ask_signal,
     _Type.COMMAND_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION: external_workflow.ask_cancel,

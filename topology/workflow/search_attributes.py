@@ -1,0 +1,121 @@
+"""Search attributes and memo of a run: set at its start, changed by its workflow, shown, indexed.
+
+A value that is null unsets. Names and types are checked against the namespace by what the core is
+given (`Attributes`), which also writes each type's name beside the value, as Temporal does.
+"""
+
+from typing import Protocol
+
+from google.protobuf.message import Message
+from msgspec.structs import replace
+
+from schemas import event_types as on
+from schemas.errors import InvalidArgument
+from schemas.temporal import command, common, enums, history
+from topology.turn import Turn
+from topology.workflow.bad_command import BadCommand
+from topology.workflow.state import Run
+
+_Cause = enums.WorkflowTaskFailedCause
+_BAD = _Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_SEARCH_ATTRIBUTES
+_BAD_MEMO = _Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_MODIFY_WORKFLOW_PROPERTIES_ATTRIBUTES
+
+
+class Carrier(Protocol):
+    """A message with search attributes."""
+
+    @property
+    def search_attributes(self) -> common.SearchAttributes:
+        """The search attributes."""
+        ...
+
+
+# -- ask
+
+
+def give(turn: Turn, asked: Carrier, given: Carrier) -> None:
+    """Put checked search attributes into an event; raises InvalidArgument."""
+    if asked.search_attributes.indexed_fields:
+        checked = turn.attributes.checked(asked.search_attributes, turn.namespace)
+        given.search_attributes.CopyFrom(checked)
+
+
+def give_wanted(turn: Turn, wanted: Carrier, given: Carrier) -> None:
+    """Put a worker's search attributes into an event; raises BadCommand."""
+    try:
+        give(turn, wanted, given)
+    except InvalidArgument as error:
+        raise BadCommand(_BAD, error.message) from error
+
+
+def upsert(turn: Turn, each: command.Command, completed_id: int) -> None:
+    """UpsertWorkflowSearchAttributes."""
+    wanted = each.upsert_workflow_search_attributes_command_attributes
+    if not wanted.search_attributes.indexed_fields:
+        raise BadCommand(
+            _BAD, "SearchAttributes is not set on UpsertWorkflowSearchAttributesCommand."
+        )
+    event = turn.event(on.UPSERT_WORKFLOW_SEARCH_ATTRIBUTES)
+    given = event.upsert_workflow_search_attributes_event_attributes
+    given.workflow_task_completed_event_id = completed_id
+    give_wanted(turn, wanted, given)
+    turn.record(event)
+
+
+def modify_properties(turn: Turn, each: command.Command, completed_id: int) -> None:
+    """ModifyWorkflowProperties: change the memo."""
+    wanted = each.modify_workflow_properties_command_attributes
+    if not wanted.upserted_memo.fields:
+        raise BadCommand(_BAD_MEMO, "UpsertedMemo is not set on ModifyWorkflowPropertiesCommand.")
+    event = turn.event(on.WORKFLOW_PROPERTIES_MODIFIED)
+    given = event.workflow_properties_modified_event_attributes
+    given.workflow_task_completed_event_id = completed_id
+    given.upserted_memo.CopyFrom(wanted.upserted_memo)
+    turn.record(event)
+
+
+# -- fold
+
+
+def on_started(run: Run, given: history.WorkflowExecutionStartedEventAttributes) -> Run:
+    """WorkflowExecutionStarted: what the run begins with."""
+    if given.HasField("memo"):
+        run = replace(run, memo=given.memo.SerializeToString())
+    if given.HasField("search_attributes"):
+        run = replace(run, search_attributes=given.search_attributes.SerializeToString())
+    return run
+
+
+def on_upserted(run: Run, event: history.HistoryEvent, _batch_id: int) -> Run:
+    """UpsertWorkflowSearchAttributes: some are set, some unset."""
+    held = common.SearchAttributes.FromString(run.search_attributes)
+    given = event.upsert_workflow_search_attributes_event_attributes.search_attributes
+    for name, payload in given.indexed_fields.items():
+        if _is_null(payload):
+            held.indexed_fields.pop(name, None)
+        else:
+            held.indexed_fields[name].CopyFrom(payload)
+    return replace(run, search_attributes=_packed(held))
+
+
+def on_properties_modified(run: Run, event: history.HistoryEvent, _batch_id: int) -> Run:
+    """WorkflowPropertiesModified: fields of the memo are set or unset."""
+    held = common.Memo.FromString(run.memo)
+    given = event.workflow_properties_modified_event_attributes.upserted_memo
+    for name, payload in given.fields.items():
+        if _is_null(payload):
+            held.fields.pop(name, None)
+        else:
+            held.fields[name].CopyFrom(payload)
+    return replace(run, memo=_packed(held))
+
+
+def _is_null(payload: common.Payload) -> bool:
+    if payload.metadata.get("encoding", b"") == b"binary/null":
+        return True
+    return payload.data.strip() in (b"", b"null", b"[]")
+
+
+def _packed(message: Message) -> bytes:
+    """Serialize maps in the order of their keys: equal states have equal rows."""
+    return message.SerializeToString(deterministic=True)
