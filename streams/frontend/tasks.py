@@ -6,21 +6,21 @@ there. Polls wait in matching.
 
 from typing import Protocol
 
-from schemas.errors import InvalidArgument, NotFound
+from schemas.errors import InvalidArgument
 from schemas.temporal import service
 from streams.frontend.namespaces import namespace_of
 from streams.frontend.services import Services
 from streams.frontend.transport import Call
-from streams.frontend.validation import (
-    check_length,
-    check_long_poll,
-    check_run_id,
-    check_task_queue,
-    parse,
-)
+from topology.checks import ActivityRequest, check_activity_ids
 from topology.decision import Namespace
 from topology.effects import TaskKind
 from topology.tokens import Token, unpack
+from topology.validation import (
+    check_length,
+    check_long_poll,
+    check_task_queue,
+    parse,
+)
 
 EMPTY = b""
 PollRequest = service.PollWorkflowTaskQueueRequest | service.PollActivityTaskQueueRequest
@@ -158,43 +158,10 @@ async def heartbeat_by_id(services: Services, call: Call) -> bytes:
     )
 
 
-class ActivityRequest(Protocol):
-    """A request that names an activity by ids."""
-
-    @property
-    def namespace(self) -> str:
-        """Namespace name."""
-        ...
-
-    @property
-    def workflow_id(self) -> str:
-        """Workflow id; empty: a standalone activity."""
-        ...
-
-    @property
-    def run_id(self) -> str:
-        """Run id; empty: the current run."""
-        ...
-
-    @property
-    def activity_id(self) -> str:
-        """Activity id."""
-        ...
-
-    @property
-    def identity(self) -> str:
-        """Who answers."""
-        ...
-
-
 async def _activity_of(services: Services, request: ActivityRequest) -> Namespace:
     """Check the ids of an activity; there are no standalone ones yet."""
     namespace = await namespace_of(services, request.namespace)
-    if not request.activity_id:
-        raise InvalidArgument("ActivityId is not set on request.")
-    if not request.workflow_id:
-        raise NotFound(f"activity not found for ID: {request.activity_id}")
-    check_run_id(request.run_id)
+    check_activity_ids(request)
     return namespace
 
 
