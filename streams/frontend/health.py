@@ -7,7 +7,7 @@ from grpc_health.v1 import health_pb2 as health
 
 from schemas.errors import NotFound
 from streams.frontend.transport import Call, Stream, Table, Unary
-from streams.frontend.validation import parse
+from topology.validation import parse
 
 _Status = health.HealthCheckResponse
 

@@ -12,10 +12,10 @@ from schemas.temporal import service
 from streams.frontend.namespaces import namespace_of
 from streams.frontend.services import Services
 from streams.frontend.transport import Call
-from streams.frontend.validation import check_execution, parse
 from topology.decision import Namespace
 from topology.own_work import ReadHistory
 from topology.tokens import unpack_page
+from topology.validation import check_execution, parse
 
 _METHOD = "GetWorkflowExecutionHistory"
 _EMPTY_PAGE_BYTES = 2_048  # an empty page is a token of some hundred bytes; a larger one is not

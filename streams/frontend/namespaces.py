@@ -13,8 +13,8 @@ from schemas.temporal import enums, errordetails, service
 from streams.calls.pause import Pause
 from streams.frontend.services import Services
 from streams.frontend.transport import Call
-from streams.frontend.validation import BLOB_BYTES, check_length, duration_fault, parse
 from topology.decision import Namespace
+from topology.validation import BLOB_BYTES, check_length, duration_fault, parse
 
 _MIN_RETENTION = HOUR
 _PAGE = 100
@@ -139,6 +139,7 @@ def _described(services: Services, record: Any) -> service.DescribeNamespaceResp
     about.owner_email = record["owner_email"]
     about.data.update(record["custom_data"])
     about.capabilities.eager_workflow_start = True
+    about.capabilities.worker_poll_complete_on_shutdown = True
     about.limits.blob_size_limit_error = BLOB_BYTES
     about.limits.memo_size_limit_error = BLOB_BYTES
     config = response.config

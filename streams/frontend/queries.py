@@ -11,8 +11,8 @@ from streams.frontend import tasks
 from streams.frontend.namespaces import namespace_of
 from streams.frontend.services import Services
 from streams.frontend.transport import Call
-from streams.frontend.validation import BLOB_BYTES, check_blob, check_execution, parse
 from topology.tokens import unpack_query
+from topology.validation import BLOB_BYTES, check_blob, check_execution, parse
 
 EMPTY = service.RespondQueryTaskCompletedResponse().SerializeToString()
 

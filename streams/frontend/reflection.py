@@ -11,7 +11,7 @@ from grpc_reflection.v1alpha import reflection_pb2 as reflection
 
 from schemas.errors import Code
 from streams.frontend.transport import Call, Stream, Table
-from streams.frontend.validation import parse
+from topology.validation import parse
 
 _PATHS = tuple(
     f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"

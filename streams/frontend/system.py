@@ -10,7 +10,7 @@ from importlib.metadata import version as installed_version
 from schemas.temporal import service
 from streams.frontend.services import Services
 from streams.frontend.transport import Call
-from streams.frontend.validation import parse
+from topology.validation import parse
 
 _API_VERSION = "1.31.2"
 _CLIENTS = {
