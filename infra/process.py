@@ -284,6 +284,7 @@ class Node:
             history=self._history.node,
             matching=NoMatching() if matching is None else matching,
             queries=queries,
+            workers=links.roles,
             clock=self._clock,
             random=self._random,
             waiters=Waiters(limit=wanted.max_pollers),

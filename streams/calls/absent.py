@@ -7,7 +7,7 @@ from schemas.errors import NotTheOwner
 from streams.log.waiting import Hold
 from topology.decision import Ask, Namespace
 from topology.effects import TaskKind
-from topology.matching.tasks import QueryTask
+from topology.matching.tasks import QueryTask, Worker, WorkerEnd
 
 
 class NoHistory:
@@ -52,7 +52,7 @@ class NoHistory:
 class NoMatching:
     """The task queues of a node without the matching role: none."""
 
-    async def poll(
+    async def poll(  # noqa: PLR0913  as MatchingNode has it
         self,
         namespace: Namespace,  # noqa: ARG002  as MatchingNode has it
         queue: str,
@@ -61,9 +61,18 @@ class NoMatching:
         poll_id: str,  # noqa: ARG002  the same
         identity: str,  # noqa: ARG002  the same
         timeout_s: float,  # noqa: ARG002  the same
+        worker: Worker,  # noqa: ARG002  the same
     ) -> Never:
         """Raise NotTheOwner."""
         raise NotTheOwner(f"task queue {queue} is not on this node")
+
+    def describe(self, namespace_id: str, queue: str, kind: TaskKind) -> Never:  # noqa: ARG002
+        """Raise NotTheOwner."""
+        raise NotTheOwner(f"task queue {queue} is not on this node")
+
+    def end_worker(self, end: WorkerEnd) -> Never:
+        """Raise NotTheOwner."""
+        raise NotTheOwner(f"task queue {end.queue} is not on this node")
 
     async def query(
         self,

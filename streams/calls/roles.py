@@ -1,9 +1,9 @@
 """Calls between roles (C5): one role asks the owner of another role's partition.
 
 All are idempotent, a lost one is asked again by who made it: start a task for a poll, hand a task
-back, a sticky queue is dead, hand a query over. A further kind needs a decision record. Bodies are
-MessagePack behind a version byte. This file decides nothing; offers are appends to `tasks` and need
-no call.
+back, a sticky queue is dead, hand a query over, a worker ends (decision 7). A further kind needs a
+decision record. Bodies are MessagePack behind a version byte. This file decides nothing; offers are
+appends to `tasks` and need no call.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,7 +18,7 @@ from streams.calls.forward import Errand, Place
 from streams.calls.outcomes import Answered, refusal_of
 from streams.matching.queries import Handed
 from topology.decision import Ask, Namespace
-from topology.matching.tasks import QueryTask
+from topology.matching.tasks import QueryTask, WorkerEnd
 from topology.own_work import HandBack, StartTask, StickyDead
 
 HISTORY: Final = "history"
@@ -33,6 +33,7 @@ _OWN_WORK: Final[dict[str, type[msgspec.Struct]]] = {
 }
 _HAND_BACK_POLL: Final = f"{SERVICE}HandBackPoll"
 _QUERY: Final = f"{SERVICE}HandOverQuery"
+_END_WORKER: Final = f"{SERVICE}EndWorker"
 _QUERY_SLACK_S: Final = 1.0  # matching says itself that the time is up
 _METADATA: Final = headers(Asked(bytes(ID_BYTES)))
 
@@ -84,6 +85,10 @@ class Matching(Protocol):
         self, namespace_id: str, queue: str, query: QueryTask, *, timeout_s: float
     ) -> Handed:
         """Give a query to a poll of a task queue."""
+        ...
+
+    def end_worker(self, end: WorkerEnd) -> None:
+        """End what a worker had in a task queue."""
         ...
 
 
@@ -172,6 +177,20 @@ class RoleCalls:
             raise refusal_of(answered) from None
         return Handed[answer.decode()]
 
+    async def end_worker(self, end: WorkerEnd) -> None:
+        """End what a worker had in a task queue; raises NotTheOwner, OutcomeUnknown."""
+
+        async def here() -> bytes:
+            self.matching.end_worker(end)
+            return b""
+
+        errand = _RoleErrand(_END_WORKER, lambda: _pack(end), here)
+        home = queue_partition(end.namespace_id, end.queue, self._matching_partitions)
+        try:
+            await self._way.once(Place(MATCHING, home), errand, CALL_TIMEOUT_S)
+        except Answered as answered:
+            raise refusal_of(answered) from None
+
     async def hand_back(self, place: Place, namespace: Namespace, poll_id: str) -> None:
         """Tell the owner of a queue that a poll's answer never arrived (M2); it may be lost."""
 
@@ -211,11 +230,25 @@ def served(history: History, matching: Matching) -> Mapping[str, Serve]:
         )
         return found.name.encode()
 
+    async def end_worker(body: bytes) -> bytes:
+        matching.end_worker(_unpack(body, WorkerEnd))
+        return b""
+
     calls = {SERVICE + method: own_work(method, kind) for method, kind in _OWN_WORK.items()}
-    return {**calls, _HAND_BACK_POLL: hand_back_poll, _QUERY: hand_over_query}
+    return {
+        **calls,
+        _HAND_BACK_POLL: hand_back_poll,
+        _QUERY: hand_over_query,
+        _END_WORKER: end_worker,
+    }
 
 
-PATHS: Final = (*(SERVICE + method for method in _OWN_WORK), _HAND_BACK_POLL, _QUERY)
+PATHS: Final = (
+    *(SERVICE + method for method in _OWN_WORK),
+    _HAND_BACK_POLL,
+    _QUERY,
+    _END_WORKER,
+)
 """Every method of these calls."""
 
 

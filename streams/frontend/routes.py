@@ -151,6 +151,8 @@ ROUTES: Final[dict[str, Route]] = {
     "QueryWorkflow": Route(service.QueryWorkflowRequest, _by_execution),
     "RespondQueryTaskCompleted": Route(service.RespondQueryTaskCompletedRequest, _by_query_token),
     "ResetStickyTaskQueue": Route(service.ResetStickyTaskQueueRequest, _by_execution),
+    "DescribeTaskQueue": Route(service.DescribeTaskQueueRequest, _by_queue),
+    "ShutdownWorker": Route(service.ShutdownWorkerRequest, lambda _routes, _request: None),
     "PollWorkflowTaskQueue": _poll(service.PollWorkflowTaskQueueRequest),
     "PollActivityTaskQueue": _poll(service.PollActivityTaskQueueRequest),
     "RespondWorkflowTaskCompleted": Route(service.RespondWorkflowTaskCompletedRequest, _by_token),

@@ -3,7 +3,15 @@
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from streams.frontend import history, namespaces, queries, system, tasks, workflow
+from streams.frontend import (
+    history,
+    namespaces,
+    queries,
+    system,
+    task_queues,
+    tasks,
+    workflow,
+)
 from streams.frontend.services import Services
 from streams.frontend.transport import Call
 
@@ -29,6 +37,8 @@ WORKFLOW_SERVICE: Final[dict[str, Function]] = {
     "ResetStickyTaskQueue": workflow.reset_sticky,
     "QueryWorkflow": queries.query,
     "RespondQueryTaskCompleted": queries.answer,
+    "DescribeTaskQueue": task_queues.describe,
+    "ShutdownWorker": task_queues.shut_down_worker,
     "PollActivityTaskQueue": tasks.poll_activity_task,
     "RespondActivityTaskCompleted": tasks.complete_activity_task,
     "RespondActivityTaskFailed": tasks.fail_activity_task,

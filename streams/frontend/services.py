@@ -15,6 +15,8 @@ from streams.frontend.transport import Call
 from streams.log.ports import Clock, Random
 from topology.decision import Namespace
 from topology.effects import TaskKind
+from topology.matching.queue import Described
+from topology.matching.tasks import Worker, WorkerEnd
 from topology.tokens import QueryToken
 
 
@@ -105,7 +107,7 @@ class History(Protocol):
 class Matching(Protocol):
     """The task queues."""
 
-    async def poll(
+    async def poll(  # noqa: PLR0913  one poll is named by all of these
         self,
         namespace: Namespace,
         queue: str,
@@ -114,12 +116,25 @@ class Matching(Protocol):
         poll_id: str,
         identity: str,
         timeout_s: float,
+        worker: Worker,
     ) -> bytes:
         """Wait for a task; return the poll answer, or nothing."""
         ...
 
+    def describe(self, namespace_id: str, queue: str, kind: TaskKind) -> Described:
+        """Return what is known of a task queue; raises NotTheOwner."""
+        ...
+
     def hand_back(self, namespace: Namespace, poll_id: str) -> None:
         """Take back what a poll was answered with (M2)."""
+        ...
+
+
+class Workers(Protocol):
+    """The owners of task queues, wherever they are (C5)."""
+
+    async def end_worker(self, end: WorkerEnd) -> None:
+        """End what a worker had in a task queue; raises NotTheOwner, OutcomeUnknown."""
         ...
 
 
@@ -161,6 +176,7 @@ class Services:
     history: History
     matching: Matching
     queries: Queries
+    workers: Workers
     clock: Clock
     random: Random
     waiters: Waiters
@@ -176,6 +192,7 @@ class Services:
             history=self.history,
             matching=self.matching,
             queries=self.queries,
+            workers=self.workers,
             clock=self.clock,
             random=self.random,
             waiters=self.waiters,

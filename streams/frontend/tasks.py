@@ -14,6 +14,7 @@ from streams.frontend.transport import Call
 from topology.checks import ActivityRequest, check_activity_ids
 from topology.decision import Namespace
 from topology.effects import TaskKind
+from topology.matching.tasks import Worker
 from topology.tokens import Token, unpack
 from topology.validation import (
     check_length,
@@ -82,8 +83,19 @@ async def _poll(
             poll_id=services.poll_id(),
             identity=request.identity,
             timeout_s=wait_s,
+            worker=_worker_of(request),
         )
     return EMPTY  # a planned stop ended the wait (C7)
+
+
+def _worker_of(request: PollRequest) -> Worker:
+    """Return what a poll says of its worker."""
+    bound = None
+    if isinstance(request, service.PollActivityTaskQueueRequest):
+        given = request.task_queue_metadata
+        if given.HasField("max_tasks_per_second"):
+            bound = given.max_tasks_per_second.value
+    return Worker(request.worker_instance_key, bound)
 
 
 async def fail_workflow_task(services: Services, call: Call) -> bytes:

@@ -36,9 +36,7 @@ _REASONS: Final[dict[str, tuple[str, ...]]] = {
         "RemoveSearchAttributes",
         "ListSearchAttributes",
     ),
-    "planned stops of workers are not built yet": ("ShutdownWorker",),
-    "descriptions and settings of task queues are not built yet": (
-        "DescribeTaskQueue",
+    "task queues have no partitions to list and no settings yet": (
         "ListTaskQueuePartitions",
         "UpdateTaskQueueConfig",
     ),

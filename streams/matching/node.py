@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Final, Protocol
 
-import msgspec
 import structlog
 
 from schemas.errors import NotTheOwner, Unavailable
@@ -27,8 +26,8 @@ from streams.matching.waiting import Waiting, WaitingPolls
 from topology.decision import Namespace
 from topology.effects import OfferTask, TaskKind
 from topology.matching import tasks
-from topology.matching.queue import Poller, Stats, TaskQueue
-from topology.matching.tasks import Poll, QueryTask, QueueKey, Task, Worker
+from topology.matching.queue import Described, TaskQueue
+from topology.matching.tasks import Poll, QueryTask, QueueKey, Task, Worker, WorkerEnd
 
 _log = structlog.get_logger(__name__)
 
@@ -45,13 +44,6 @@ class Seeks(Protocol):
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Read on from an offset."""
         ...
-
-
-class Described(msgspec.Struct, frozen=True):
-    """What is known of a task queue."""
-
-    pollers: list[Poller]
-    stats: Stats
 
 
 class MatchingNode:
@@ -253,24 +245,27 @@ class MatchingNode:
 
     # -- workers that stop
 
-    def drop_sticky(self, namespace_id: str, queue: str) -> None:
-        """A worker's own queue is given up: its polls end, its tasks go elsewhere at once.
+    def end_worker(self, end: WorkerEnd) -> None:
+        """End what a worker had in a task queue; raises NotTheOwner."""
+        served = self._owned(queue_partition(end.namespace_id, end.queue, self.partitions))
+        key = QueueKey(end.namespace_id, end.queue, end.kind)
+        found = served.queue(key, self._ports.clock.now())
+        if end.is_sticky:
+            self._drop_sticky(served, found)
+        else:
+            self._end_polls(found, end.worker)
 
-        Raises NotTheOwner.
-        """
-        served = self._owned(queue_partition(namespace_id, queue, self.partitions))
-        found = served.queue(QueueKey(namespace_id, queue, "workflow"), self._ports.clock.now())
+    def _drop_sticky(self, served: ServedPartition, found: TaskQueue) -> None:
+        """A worker's own queue is given up: its polls end, its tasks go elsewhere at once."""
         for poll_id in found.drop():
             self._polls.answer(poll_id, _EMPTY)
         self._queries.refuse(found)
         for task in found.backlog.all_waiting(served.store) if served.is_ready else ():
             self._matcher.leave(served, found, task)
 
-    def end_polls(self, namespace_id: str, queue: str, kind: TaskKind, worker: str) -> None:
-        """Answer the polls of a worker empty, those too that come late; raises NotTheOwner."""
-        served = self._owned(queue_partition(namespace_id, queue, self.partitions))
+    def _end_polls(self, found: TaskQueue, worker: str) -> None:
+        """Answer the polls of a worker empty, those too that come late."""
         self._polls.end_worker(worker)
-        found = served.queue(QueueKey(namespace_id, queue, kind), self._ports.clock.now())
         for poll_id in found.polls_of(worker):
             found.leave(poll_id)
             self._polls.answer(poll_id, _EMPTY)

@@ -55,6 +55,13 @@ class Stats(NamedTuple):
     limit: float | None  # tasks a second
 
 
+class Described(NamedTuple):
+    """What is known of a task queue."""
+
+    pollers: list[Poller]
+    stats: Stats
+
+
 class TaskQueue:
     """The state of one task queue in memory."""
 

@@ -51,6 +51,16 @@ class Worker(msgspec.Struct, frozen=True):
     tasks_per_second: float | None = None  # bound of the whole queue, from now on
 
 
+class WorkerEnd(msgspec.Struct, frozen=True):
+    """A worker stops: what ends in one task queue."""
+
+    namespace_id: str
+    queue: str
+    kind: TaskKind
+    worker: str = ""  # whose polls are answered empty
+    is_sticky: bool = False  # the whole queue is given up
+
+
 class Poll(msgspec.Struct, frozen=True):
     """A worker that waits for a task; the id makes asking again for the same poll harmless."""
 

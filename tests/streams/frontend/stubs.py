@@ -15,6 +15,8 @@ from streams.frontend.services import Services
 from streams.frontend.settings import FrontendSettings
 from topology.decision import Namespace
 from topology.effects import TaskKind
+from topology.matching.queue import Described, Stats
+from topology.matching.tasks import Worker, WorkerEnd
 from topology.tokens import QueryToken
 
 DEFAULT = Namespace(id="00000000-0000-4000-8000-00000000000d", name="default", state=1, retention=1)
@@ -193,6 +195,19 @@ class StubMatching:
     given_up: int = 0
     moves: int = 0
     handed_back: list[str] = field(default_factory=list)
+    workers: list[Worker] = field(default_factory=list)
+    described: Described = field(default_factory=lambda: Described([], Stats(0, 0, 0, 0, None)))
+    ends: list[WorkerEnd] = field(default_factory=list)
+    asked: list[tuple[str, str, TaskKind]] = field(default_factory=list)
+
+    def describe(self, namespace_id: str, queue: str, kind: TaskKind) -> Described:
+        """Return what the test has put there."""
+        self.asked.append((namespace_id, queue, kind))
+        return self.described
+
+    async def end_worker(self, end: WorkerEnd) -> None:
+        """Remember what ends."""
+        self.ends.append(end)
 
     def hand_back(self, namespace: Namespace, poll_id: str) -> None:
         """Remember what was handed back."""
@@ -208,8 +223,10 @@ class StubMatching:
         poll_id: str,
         identity: str,
         timeout_s: float,
+        worker: Worker,
     ) -> bytes:
         """Remember a poll; answer it or wait for ever."""
+        self.workers.append(worker)
         self.polls.append((namespace.name, queue, kind, poll_id, identity, timeout_s))
         self.polled.set()
         if self.moves:
@@ -290,6 +307,7 @@ class World:
             history=self.history,
             matching=self.matching,
             queries=self.queries,
+            workers=self.matching,
             clock=StubClock(),
             random=CountingRandom(),
             waiters=Waiters(limit=self.settings.max_pollers),
