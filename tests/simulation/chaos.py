@@ -118,6 +118,7 @@ class Chaos:
     def _furnish(self, node: Node) -> None:
         node.events.lost_acks = node.events.refused = 0.01
         node.events.slow = 0.01
+        node.commands.slow = node.commands.lost_acks = 0.02
         node.admin.failing = 0.02
         node.readers.holes = 0.05
         consumer = node.consumer

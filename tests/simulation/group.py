@@ -97,6 +97,7 @@ class Group:
     def __init__(self, world: "World") -> None:
         self._world = world
         self.generation = 0
+        self._rounds = 0
 
     def rebalance(self, *, step: int = 1, shift: int = 0, late: float = 0.0) -> None:
         """Assign all partitions to the living, under the generation `step` after the last one.
@@ -105,6 +106,7 @@ class Group:
         """
         world = self._world
         self.generation += step
+        self._rounds += 1
         nodes = world.nodes
         for index, node in enumerate(nodes):
             actives = {
@@ -126,9 +128,9 @@ class Group:
         self.rebalance(step=3)
 
     async def _tell_later(self, node: "Node", actives: set[int]) -> None:
-        generation = self.generation
+        generation, rounds = self.generation, self._rounds
         await asyncio.sleep(self._world.rng.uniform(0.5, 5.0))
-        if generation == self.generation:
+        if rounds == self._rounds:
             self._tell(node, actives, generation)
 
     def _tell(self, node: "Node", actives: set[int], generation: int) -> None:

@@ -285,6 +285,7 @@ class World:
             entry.is_unknown = True
             raise
         except Internal:
+            assert method.startswith("Break"), f"{method} met a bug"
             entry.answer = b"a bug"  # recorded as poison (L13)
             raise
         except ServiceError as error:
@@ -360,6 +361,7 @@ class World:
         for node in self.nodes:
             for producer in (node.events, node.forwards):
                 producer.lost_acks = producer.refused = producer.slow = 0.0
+            node.commands.slow = node.commands.lost_acks = 0.0
             node.admin.failing = node.readers.holes = 0.0
             if isinstance(node.performer, ToyPerformer):
                 node.performer.fails = 0.0
