@@ -39,7 +39,10 @@ async def test_capabilities_say_only_what_is_true() -> None:
     call = StubCall(service.DescribeNamespaceRequest(namespace="default").SerializeToString())
     packed = await namespaces.describe(services, call)
     about = service.DescribeNamespaceResponse.FromString(packed).namespace_info
-    assert [field.name for field, _ in about.capabilities.ListFields()] == ["eager_workflow_start"]
+    assert {field.name for field, _ in about.capabilities.ListFields()} == {
+        "eager_workflow_start",
+        "worker_poll_complete_on_shutdown",
+    }
     info = service.GetSystemInfoResponse.FromString(
         await system.system_info(services, StubCall(b""))
     )
