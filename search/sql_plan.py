@@ -40,8 +40,10 @@ from search.to_sql import (
 
 RARE: Final = 1_000
 """So many rows are read and sorted without a second thought."""
-BOUND: Final = 20_000
+BOUND: Final = 5_000
 """No part is counted further than this."""
+
+_PARTS_MAX: Final = 8
 
 _INDEXES: Final[Mapping[str, str]] = {
     "WorkflowId": "runs_workflow",
@@ -76,7 +78,7 @@ class Source(NamedTuple):
 def parts_of(where: Expression, space: int, ids: Mapping[str, int]) -> list[Part]:
     """Return the parts by which the rows of a condition can be found."""
     found = (_part(each, space, ids) for each in conjuncts(where))
-    return [part for part in found if part is not None]
+    return [part for part in found if part is not None][:_PARTS_MAX]
 
 
 def counting(part: Part) -> Sql:
@@ -85,14 +87,14 @@ def counting(part: Part) -> Sql:
     return Sql(text, part.ids.parameters)
 
 
-def choose(parts: Sequence[Part], counts: Sequence[int], *, is_default: bool) -> Part | None:
+def choose(parts: Sequence[Part], counts: Sequence[int], *, in_order: bool) -> Part | None:
     """Return the part whose rows are read, None for all rows of the space."""
     if not parts:
         return None
     measured = sorted(zip(counts, range(len(parts)), strict=True))
     least, rarest = measured[0]
     walkable = [(count, at) for count, at in measured if parts[at].is_walkable]
-    if least > RARE and is_default and walkable and walkable[0][0] <= 4 * least:
+    if least > RARE and in_order and walkable and walkable[0][0] <= 4 * least:
         return parts[walkable[0][1]]
     return parts[rarest] if least < BOUND else None
 
@@ -123,14 +125,23 @@ def source(
     )
 
 
-def walks(part: Part | None, count: int, *, is_default: bool) -> bool:
+def walks(part: Part | None, count: int, *, in_order: bool) -> bool:
     """Whether the rows are read in the default order instead of sorted."""
-    return is_default and (part is None or (part.is_walkable and count > RARE))
+    return in_order and (part is None or (part.is_walkable and count > RARE))
 
 
-def alone(where: Expression, parts: Sequence[Part]) -> Part | None:
+def alone(where: Expression, space: int, ids: Mapping[str, int]) -> Part | None:
     """Return the part that is the whole condition, if there is one."""
+    parts = parts_of(where, space, ids)
     return parts[0] if len(parts) == 1 and parts[0].expression is where else None
+
+
+def counting_all(part: Part) -> Sql:
+    """Return the select that counts a part's runs."""
+    if part.is_walkable:  # an equality has each run once
+        return Sql(f"SELECT count(*) FROM ({part.ids.text})", part.ids.parameters)
+    distinct = f"SELECT count(*) FROM (SELECT DISTINCT * FROM ({part.ids.text}))"
+    return Sql(distinct, part.ids.parameters)
 
 
 def page_in_default_order(rows: Source, after: tuple[SortValue, ...], size: int) -> Sql:

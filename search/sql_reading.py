@@ -15,6 +15,7 @@ from search.document import Document, unpack
 from search.pages import SortValue, is_default, orderings, pack_token
 from search.query.expressions import (
     Expression,
+    Not,
     Ordering,
     Query,
     conjunction,
@@ -88,28 +89,26 @@ class Reading:
         )
         return dict(rows)
 
-    def _source(
-        self, space: _Space, ids: Mapping[str, int], *, is_default: bool
-    ) -> tuple[sql_plan.Source, Sql | None]:
-        """Return where the rows come from, and the ids alone where they are all that is asked."""
+    def _source(self, space: _Space, ids: Mapping[str, int], *, in_order: bool) -> sql_plan.Source:
+        """Return where the rows come from; `in_order`: the default order is of use."""
         parts = sql_plan.parts_of(self._where, space.id, ids)
-        counts = [self._measure(part) for part in parts]
-        part = sql_plan.choose(parts, counts, is_default=is_default)
+        if in_order and len(parts) == 1 and parts[0].is_walkable:
+            counts = [sql_plan.BOUND]
+        else:
+            counts = [self._measure(part) for part in parts]
+        part = sql_plan.choose(parts, counts, in_order=in_order)
         count = counts[parts.index(part)] if part else 0
-        walks = sql_plan.walks(part, count, is_default=is_default)
-        rows = sql_plan.source(self._where, part, space.id, ids=ids, walks=walks)
-        alone = sql_plan.alone(self._where, parts)
-        return rows, alone.ids if alone else None
+        walks = sql_plan.walks(part, count, in_order=in_order)
+        return sql_plan.source(self._where, part, space.id, ids=ids, walks=walks)
 
     def _measure(self, part: sql_plan.Part) -> int:
-        (count,) = self._reader.execute(*sql_plan.counting(part)).fetchone()
-        return int(count)
+        return self._one(sql_plan.counting(part))
 
     def _rows(self, space: _Space, after: tuple[SortValue, ...], size: int) -> list[Row]:
         ids = self._ids(space)
-        in_default = is_default(self._query)
-        rows, _ = self._source(space, ids, is_default=in_default)
-        if in_default:
+        in_order = is_default(self._query)
+        rows = self._source(space, ids, in_order=in_order)
+        if in_order:
             select = sql_plan.page_in_default_order(rows, after, size)
         else:
             order = orderings(self._query)
@@ -125,13 +124,26 @@ class Reading:
                 f"WHERE r.space = ? AND {text}{grouped}",
                 (space.id, *parameters),
             )
-        ids = self._ids(space)
-        rows, alone = self._source(space, ids, is_default=True)
-        if alone and not column:
-            text = f"SELECT '', count(*) FROM (SELECT DISTINCT * FROM ({alone.text}))"
-            return self._reader.execute(text, alone.parameters)
+        if not column:
+            return [("", self._count(space))]
+        rows = self._source(space, self._ids(space), in_order=True)
         text = f"SELECT {named}, count(*) FROM {rows.text}{grouped}"
         return self._reader.execute(text, rows.parameters)
+
+    def _count(self, space: _Space) -> int:
+        """Return how many runs of a space match; of the opposite of one part, by the rest."""
+        where, ids = self._where, self._ids(space)
+        if isinstance(where, Not) and (part := sql_plan.alone(where.inner, space.id, ids)):
+            total = "SELECT coalesce(sum(count), 0) FROM counters WHERE space = ?"
+            return self._one(Sql(total, (space.id,))) - self._one(sql_plan.counting_all(part))
+        if part := sql_plan.alone(where, space.id, ids):
+            return self._one(sql_plan.counting_all(part))
+        rows = self._source(space, ids, in_order=True)
+        return self._one(Sql(f"SELECT count(*) FROM {rows.text}", rows.parameters))
+
+    def _one(self, select: Sql) -> int:
+        (found,) = self._reader.execute(*select).fetchone()
+        return int(found)
 
     def _documents(self, runs: Sequence[int]) -> tuple[Document, ...]:
         found: dict[int, bytes] = {}

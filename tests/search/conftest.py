@@ -1,6 +1,6 @@
 """Stores to test: SQLite in a folder, and a real Elasticsearch started once for all tests."""
 
-import itertools
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +11,6 @@ from search.settings import ElasticSettings
 from search.sqlite import SqliteStore
 from search.store import Store
 from tests.support.elastic_real import real_elasticsearch, why_absent
-
-_numbers = itertools.count(1)
 
 BOTH = (
     pytest.param("sqlite"),
@@ -32,7 +30,7 @@ def elastic_url() -> Iterator[str]:
 
 def elastic_settings(url: str) -> ElasticSettings:
     """Return the settings of a store of its own in a cluster that tests share."""
-    return ElasticSettings(urls=(url,), index=f"test{next(_numbers)}_visibility", replicas="0-1")
+    return ElasticSettings(urls=(url,), index=f"test-{uuid.uuid4().hex[:12]}", replicas="0-1")
 
 
 @pytest.fixture(params=BOTH)
