@@ -91,12 +91,7 @@ class Folded:
         return is_dense
 
     def _fold_one(self, record: Record, rows: Rows) -> None:
-        try:
-            self._fold_read(record, rows)
-        except LogFault as fault:
-            raise LogFault(self._sentence(record.offset, str(fault))) from fault
-        except Exception as error:  # the fold owns its reader's loop: a bug there is L7
-            raise LogFault(self._sentence(record.offset, repr(error))) from error
+        self._fold_read(record, rows)
         self.position.next_offset = record.offset + 1
 
     def _fold_read(self, record: Record, rows: Rows) -> None:
@@ -217,5 +212,10 @@ class Folded:
         self.answers.load(self.store)
         self.outbox.load(self.store)
 
-    def _sentence(self, offset: int, found: str) -> str:
-        return f"events-{self.partition}: cannot fold the record at offset {offset}: {found}"
+    def fault(self, error: Exception) -> LogFault:
+        """Return what a fold that raised means: its record is the next one (L7)."""
+        offset = self.position.next_offset
+        found = error if isinstance(error, LogFault) else repr(error)
+        return LogFault(
+            f"events-{self.partition}: cannot fold the record at offset {offset}: {found}"
+        )

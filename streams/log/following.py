@@ -39,9 +39,9 @@ class _Sink:
                 return False
             try:
                 is_dense = folded.fold(records)
-            except LogFault as fault:
+            except Exception as error:  # noqa: BLE001  (L7) the loop that owns this fold
                 self._following.sink = None
-                self._tell(fault)
+                self._tell(folded.fault(error))
                 return False
             next_offset = folded.position.next_offset
         if not is_dense:

@@ -5,7 +5,7 @@ until the log's end, asked for after it came, is what is folded. One question fo
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from schemas.errors import NotTheOwner, ServiceError
 
@@ -62,10 +62,7 @@ class Reads:
         if self._task is not None:
             self._task.cancel()
             self._task = None
-        for future in lost:
-            if not future.done():
-                future.set_exception(error)
-                future.exception()
+        _refuse(lost, error)
 
     async def _ask(self) -> None:
         while self._new:
@@ -73,9 +70,8 @@ class Reads:
             try:
                 end = await self._ask_end()
             except ServiceError as error:
-                for future in self._asked:
-                    if not future.done():
-                        future.set_exception(NotTheOwner(f"expected the log's end: {error}"))
+                asked, self._asked = self._asked, []
+                _refuse(asked, NotTheOwner(f"expected the log's end: {error}"))
                 continue
             self._behind += [(end, future) for future in self._asked]
             self._asked = []
@@ -96,6 +92,13 @@ class Reads:
         """Whether the log is known to go on behind what is folded."""
         self._let_go()
         return bool(self._behind)
+
+
+def _refuse(futures: Iterable[Future], error: ServiceError) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(error)
+            future.exception()  # looked at: a caller that has gone away is no error of ours
 
 
 def _resolve(future: Future) -> None:
