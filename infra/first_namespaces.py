@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from infra.failures import StartFailure
 from schemas.errors import NamespaceAlreadyExists
-from schemas.temporal import service
+from schemas.temporal import operator, service
+from search.attributes import BY_LABEL
 from streams.frontend.rpcs import Function
 from streams.frontend.services import Services
 
@@ -32,6 +34,33 @@ async def _register(register: Function, services: Services, name: str, retention
         await register(services, InsideCall(request.SerializeToString(), deadline))
     except NamespaceAlreadyExists:
         return  # another node was first
+
+
+async def add_missing_attributes(
+    functions: Mapping[str, Function],
+    services: Services,
+    names: Iterable[str],
+    wanted: Sequence[str],
+) -> None:
+    """Add search attributes given as NAME=TYPE to namespaces; raises StartFailure."""
+    attributes = dict(_attribute(each) for each in wanted)
+    for name in names if attributes else ():
+        request = operator.AddSearchAttributesRequest(namespace=name)
+        for attribute, value_type in attributes.items():
+            request.search_attributes[attribute] = value_type  # type: ignore[assignment]  # an int
+        deadline = services.clock.monotonic() + _TIMEOUT_S
+        call = InsideCall(request.SerializeToString(), deadline)
+        await functions["AddSearchAttributes"](services, call)
+
+
+def _attribute(text: str) -> tuple[str, int]:
+    name, _, label = text.partition("=")
+    if not name or label not in BY_LABEL:
+        known = ", ".join(BY_LABEL)
+        raise StartFailure(
+            f"A search attribute is NAME=TYPE with a type of {known}; found {text!r}."
+        )
+    return name, int(BY_LABEL[label])
 
 
 class InsideCall:

@@ -21,13 +21,15 @@ from infra.chance import SystemRandom
 from infra.counts import show_counts
 from infra.exposition import Exposition
 from infra.failures import StartFailure
-from infra.first_namespaces import register_missing
+from infra.first_namespaces import add_missing_attributes, register_missing
 from infra.links import Links, listening
+from infra.searching import start_searching
 from infra.settings import Settings
 from schemas.errors import ServiceError, Unavailable
 from streams.agents.history import build_history
 from streams.agents.matching import build_matching
 from streams.app import GroupApp, GroupSettings
+from streams.attributes import SearchAttributes
 from streams.calls.absent import NoHistory, NoMatching
 from streams.calls.forward import Place
 from streams.calls.owners import Identity, Owners, WrongPartitions
@@ -52,6 +54,7 @@ from streams.metrics import Metrics
 from streams.namespaces import Namespaces
 from streams.performer import Performer
 from streams.queries import Queries
+from streams.search import StoreSearch
 from streams.tables import RocksStores
 from streams.warmth import rejoin_when_warm
 from topology.core import Core
@@ -64,6 +67,7 @@ _log = structlog.get_logger(__name__)
 FRONTEND: Final = "frontend"
 HISTORY: Final = "history"
 MATCHING: Final = "matching"
+VISIBILITY: Final = "visibility"
 _REFUSED: Final = (ServiceError, UnsafeTopic, WrongPartitions, AddressUnusable)
 _READ_TRIES: Final = 50
 _READ_DELAY_S: Final = 0.1
@@ -152,7 +156,8 @@ class Node:
             stack=self._stack,
         )
         self._roles(producers, counts, owners, namespaces, links=links)
-        services = self._services(producers, namespaces, links)
+        search = await self._searching() if FRONTEND in self._has else None
+        services = self._services(producers, namespaces, links, search=search)
         functions = links.functions(namespaces)
         frontend = self._made_frontend(services, functions)
         await self._joined()
@@ -166,6 +171,8 @@ class Node:
             names = dict.fromkeys(("default", *self._settings.node.namespaces))
             days = self._settings.node.retention_days
             await register_missing(functions, services, names, retention_days=days)
+            wanted = self._settings.node.search_attributes
+            await add_missing_attributes(functions, services, names, wanted)
         if frontend is not None:
             frontend.open()
             self._frontend = frontend
@@ -251,7 +258,7 @@ class Node:
                 admin=self._admin,
                 readers=readers,
                 open_store=self._stores(HISTORY).open,
-                make_machine=Core,
+                make_machine=partial(Core, attributes=SearchAttributes()),
                 clock=self._clock,
                 random=self._random,
                 namespaces=namespaces,
@@ -265,7 +272,14 @@ class Node:
             )
         )
 
-    def _services(self, producers: Producers, namespaces: Namespaces, links: Links) -> Services:
+    def _services(
+        self,
+        producers: Producers,
+        namespaces: Namespaces,
+        links: Links,
+        *,
+        search: StoreSearch | None,
+    ) -> Services:
         gateway = Gateway(
             self._history.node,
             producers.commands_internal,
@@ -289,6 +303,7 @@ class Node:
             random=self._random,
             waiters=Waiters(limit=wanted.max_pollers),
             settings=msgspec.structs.replace(wanted, cluster_id=self._cluster_id()),
+            search=search,
         )
 
     def _made_frontend(
@@ -354,6 +369,17 @@ class Node:
         if role in self._apps:
             await self._apps[role].stop()
 
+    async def _searching(self) -> StoreSearch:
+        """Open the search store, and follow `events` into it."""
+        return await start_searching(
+            self._settings,
+            self._folder,
+            self._group(VISIBILITY),
+            self._admin,
+            on_crash=self._crashed("the visibility agent"),
+            stack=self._stack,
+        )
+
     # -- what the links to other nodes ask
 
     def _epoch(self, place: Place) -> int:
@@ -404,6 +430,7 @@ class Node:
         partitions = {
             HISTORY: self._settings.kafka.history_partitions,
             MATCHING: self._settings.kafka.matching_partitions,
+            VISIBILITY: self._settings.kafka.history_partitions,
         }
         return GroupSettings(
             address=self._kafka,

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from search.settings import SearchSettings
 from streams.frontend.settings import FrontendSettings
 from streams.log.settings import EngineSettings
 from streams.matching.settings import MatchingSettings
@@ -47,6 +48,8 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Folder of everything that lasts; none: a temporary one, removed at the end."""
     namespaces: tuple[str, ...] = ()
     """Namespaces registered at start besides `default`."""
+    search_attributes: tuple[str, ...] = ()
+    """Search attributes added at start to these namespaces and `default`, each NAME=TYPE."""
     retention_days: int = 1
     """How long closed workflows of namespaces registered at start are kept, days."""
     start_timeout_s: float = 60.0
@@ -108,6 +111,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The embedded broker."""
     frontend: FrontendSettings = FrontendSettings()
     """The gRPC frontend."""
+    search: SearchSettings = SearchSettings()
+    """The search store and what queries may do."""
     engine: EngineSettings = EngineSettings()
     """The log engine."""
     matching: MatchingSettings = MatchingSettings()

@@ -13,6 +13,7 @@ from temporalio.api.common.v1 import message_pb2 as common
 from temporalio.api.enums import v1 as enums
 from temporalio.api.errordetails.v1 import message_pb2 as errordetails
 from temporalio.api.failure.v1 import message_pb2 as failure
+from temporalio.api.filter.v1 import message_pb2 as filters
 from temporalio.api.history.v1 import message_pb2 as history
 from temporalio.api.namespace.v1 import message_pb2 as namespace
 from temporalio.api.operatorservice.v1 import request_response_pb2 as operator
@@ -34,6 +35,7 @@ __all__ = [
     "enums",
     "errordetails",
     "failure",
+    "filters",
     "history",
     "namespace",
     "operator",

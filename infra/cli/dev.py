@@ -39,7 +39,6 @@ _WITHOUT_MEANING: Final = {
     "--ui-codec-endpoint": "URL",
     "--sqlite-pragma": "NAME=VALUE",
     "--dynamic-config-value": "NAME=JSON",
-    "--search-attribute": "NAME=TYPE",
     "--output": "FORMAT",
     "--color": "WHEN",
     "--time-format": "FORMAT",
@@ -62,6 +61,7 @@ _PATHS: Final = {
     "port": "node.port",
     "db_filename": "node.data_dir",
     "namespace": "node.namespaces",
+    "search_attribute": "node.search_attributes",
     "metrics_port": "metrics.port",
     "log_level": "log.level",
     "log_format": "log.format",
@@ -78,6 +78,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     serving.add_argument("--metrics-port", type=int, help="serve Prometheus metrics on this port")
     serving.add_argument(
         "--namespace", "-n", action="append", help="register a namespace; may be repeated"
+    )
+    serving.add_argument(
+        "--search-attribute",
+        action="append",
+        metavar="NAME=TYPE",
+        help="add a search attribute (Text, Keyword, Int, Double, Bool, Datetime, KeywordList)",
     )
     keeping = parser.add_argument_group("keeping")
     keeping.add_argument(

@@ -5,6 +5,7 @@ its end (N1). Whether a registration is accepted is decided by topology/namespac
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from schemas.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, NamespaceNotFound
@@ -74,18 +75,22 @@ async def register(services: Services, call: Call) -> bytes:
     answer = await services.gateway.ask(
         asked, name, "RegisterNamespace", call.request, timeout_s=services.time_left(call)
     )
-    await _until_projected(services, name, until=until)
+    await until_projected(
+        services, lambda: services.namespaces.by_name(name) is not None, until=until
+    )
     return answer
 
 
-async def _until_projected(services: Services, name: str, *, until: float) -> None:
-    """Wait until `namespaces` holds a name, or the caller's time is up."""
+async def until_projected(
+    services: Services, is_there: Callable[[], bool], *, until: float
+) -> None:
+    """Wait until `namespaces` holds a change, or the caller's time is up (N1)."""
     pause = Pause(services.random)
     attempts = 0
     await services.namespaces.read_to_end()
-    while services.namespaces.by_name(name) is None:
+    while not is_there():
         if services.clock.monotonic() >= until:
-            raise DeadlineExceeded(f"expected namespace {name} to be published, found it is not")
+            raise DeadlineExceeded("expected the namespace to be published, found it is not yet")
         await asyncio.sleep(pause.after(attempts))
         attempts += 1
         await services.namespaces.read_to_end()

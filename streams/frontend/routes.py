@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from google.protobuf.message import DecodeError, Message
 
 from schemas.ids import queue_partition, workflow_partition
-from schemas.temporal import service
+from schemas.temporal import operator, service
 from streams.calls.forward import Place
 from streams.frontend.history import ended_page
 from streams.frontend.tasks import EMPTY
@@ -125,6 +125,8 @@ def _poll(request: type[Message]) -> Route:
 
 ROUTES: Final[dict[str, Route]] = {
     "RegisterNamespace": Route(service.RegisterNamespaceRequest, _by_namespace),
+    "AddSearchAttributes": Route(operator.AddSearchAttributesRequest, _by_namespace),
+    "RemoveSearchAttributes": Route(operator.RemoveSearchAttributesRequest, _by_namespace),
     "StartWorkflowExecution": Route(service.StartWorkflowExecutionRequest, _by_id),
     "SignalWithStartWorkflowExecution": Route(
         service.SignalWithStartWorkflowExecutionRequest, _by_id
@@ -180,6 +182,13 @@ ANYWHERE: Final = frozenset(
         "GetClusterInfo",
         "DescribeNamespace",
         "ListNamespaces",
+        "ListWorkflowExecutions",
+        "ScanWorkflowExecutions",
+        "ListOpenWorkflowExecutions",
+        "ListClosedWorkflowExecutions",
+        "CountWorkflowExecutions",
+        "GetSearchAttributes",
+        "ListSearchAttributes",
     }
 )
 """RPCs that every node serves alike; a test sees that each served RPC is in one of both."""

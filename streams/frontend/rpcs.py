@@ -10,6 +10,7 @@ from streams.frontend import (
     system,
     task_queues,
     tasks,
+    visibility,
     workflow,
 )
 from streams.frontend.services import Services
@@ -23,6 +24,15 @@ WORKFLOW_SERVICE: Final[dict[str, Function]] = {
     "RegisterNamespace": namespaces.register,
     "DescribeNamespace": namespaces.describe,
     "ListNamespaces": namespaces.list_all,
+    "ListWorkflowExecutions": visibility.list_workflows,
+    "ScanWorkflowExecutions": visibility.scan,
+    "ListOpenWorkflowExecutions": visibility.list_open,
+    "ListClosedWorkflowExecutions": visibility.list_closed,
+    "CountWorkflowExecutions": visibility.count,
+    "GetSearchAttributes": visibility.get_search_attributes,
+    "ListSearchAttributes": visibility.list_search_attributes,
+    "AddSearchAttributes": visibility.add_search_attributes,
+    "RemoveSearchAttributes": visibility.remove_search_attributes,
     "StartWorkflowExecution": workflow.start,
     "SignalWorkflowExecution": workflow.signal,
     "SignalWithStartWorkflowExecution": workflow.signal_with_start,

@@ -13,6 +13,7 @@ from streams.calls.waiters import Waiters
 from streams.frontend.settings import FrontendSettings
 from streams.frontend.transport import Call
 from streams.log.ports import Clock, Random
+from streams.search import Search
 from topology.decision import Namespace
 from topology.effects import TaskKind
 from topology.matching.queue import Described
@@ -181,6 +182,8 @@ class Services:
     random: Random
     waiters: Waiters
     settings: FrontendSettings
+    search: Search | None = None
+    """Finds runs; a node without a search store has none."""
     asked: Asked | None = None
     """The request that is being served."""
 
@@ -197,6 +200,7 @@ class Services:
             random=self.random,
             waiters=self.waiters,
             settings=self.settings,
+            search=self.search,
             asked=asked,
         )
 

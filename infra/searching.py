@@ -1,0 +1,63 @@
+"""The search store of a node and the agent that fills it, made and started.
+
+A SQLite store is a file of this node: every node follows all of `events` into its own, in a
+consumer group of its own, so each answers alike. An Elasticsearch cluster is filled by all nodes
+together, in one group.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import msgspec
+
+from infra.settings import Settings
+from search.settings import SearchSettings
+from search.sqlite import SqliteStore
+from search.store import Store
+from streams.agents.visibility import build_visibility
+from streams.app import GroupSettings, OnCrash
+from streams.log.ports import Admin
+from streams.search import StoreSearch
+from streams.visibility.node import VisibilityNode
+
+
+async def start_searching(
+    settings: Settings,
+    folder: Path,
+    group: GroupSettings,
+    admin: Admin,
+    *,
+    on_crash: OnCrash,
+    stack: AsyncExitStack,
+) -> StoreSearch:
+    """Open the store, follow `events` into it, and return the search for the frontend."""
+    wanted = settings.search
+    store = await asyncio.to_thread(_opened(wanted, folder))
+    stack.callback(store.close)
+    node = VisibilityNode(store, admin)
+    if wanted.store == "sqlite":
+        name = settings.node.name or "dev"
+        group = msgspec.structs.replace(group, group_prefix=f"{group.group_prefix}{name}-")
+    app = build_visibility(group, node, on_crash=on_crash)
+    node.topic = app
+
+    def ended(failed: "asyncio.Future[None]") -> None:
+        if not failed.cancelled() and (error := failed.exception()) is not None:
+            on_crash(error)
+
+    node.failed.add_done_callback(ended)
+    await node.start()
+    stack.push_async_callback(node.stop)
+    stack.push_async_callback(app.stop)
+    await app.start()
+    return StoreSearch(store, allows_order_by=wanted.allows_order_by)
+
+
+def _opened(wanted: SearchSettings, folder: Path) -> Callable[[], Store]:
+    if wanted.store == "sqlite":
+        return lambda: SqliteStore(folder / "search", wanted.sqlite)
+    from search.elastic import ElasticStore  # noqa: PLC0415  only where it is used
+
+    return lambda: ElasticStore(wanted.elastic)

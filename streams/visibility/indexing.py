@@ -1,0 +1,122 @@
+"""What happened to a run as a change of its searchable record. Pure.
+
+A record is replaced whole, so a change needs the record before it. Only a few kinds of events
+matter: the first one, upserts, and the last one.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from msgspec.structs import replace
+
+from schemas import event_types as on
+from schemas.instants import instant_of, span_of
+from schemas.temporal import common, history
+from search.document import Document
+from search.payloads import decode_all, merged
+from topology.decision import Change, HistoryFact
+
+RUNNING: Final = 1
+
+_CLOSED: Final[Mapping[int, int]] = {
+    on.WORKFLOW_EXECUTION_COMPLETED: 2,
+    on.WORKFLOW_EXECUTION_FAILED: 3,
+    on.WORKFLOW_EXECUTION_CANCELED: 4,
+    on.WORKFLOW_EXECUTION_TERMINATED: 5,
+    on.WORKFLOW_EXECUTION_CONTINUED_AS_NEW: 6,
+    on.WORKFLOW_EXECUTION_TIMED_OUT: 7,
+}
+_NULL: Final = (b"", b"null")
+
+
+def concerns(change: Change) -> bool:
+    """Whether a change alters the searchable record of its run."""
+    return change.entity == "workflow" and any(
+        isinstance(fact, HistoryFact) and fact.event_type in _FOLDS for fact in change.facts
+    )
+
+
+def begins(change: Change) -> bool:
+    """Whether a change begins its run, so that there is no record before it."""
+    return any(
+        isinstance(fact, HistoryFact) and fact.event_type == on.WORKFLOW_EXECUTION_STARTED
+        for fact in change.facts
+    )
+
+
+def changed(document: Document | None, change: Change, *, version: int) -> Document | None:
+    """Return the record after a change; None: there is none, the run began before the index."""
+    for fact in change.facts:
+        if not isinstance(fact, HistoryFact) or (fold := _FOLDS.get(fact.event_type)) is None:
+            continue
+        event = history.HistoryEvent.FromString(fact.body)
+        if fact.event_type == on.WORKFLOW_EXECUTION_STARTED:
+            document = _started(change, event)
+        elif document is not None:
+            document = fold(document, event)
+    return None if document is None else replace(document, version=version)
+
+
+def _started(change: Change, event: history.HistoryEvent) -> Document:
+    given = event.workflow_execution_started_event_attributes
+    at = instant_of(event.event_time)
+    parent, root = given.parent_workflow_execution, given.root_workflow_execution
+    return Document(
+        namespace_id=change.namespace_id,
+        workflow_id=change.id,
+        run_id=change.run_id,
+        version=1,
+        workflow_type=given.workflow_type.name,
+        status=RUNNING,
+        started_at=at,
+        execution_at=at + span_of(given.first_workflow_task_backoff),
+        task_queue=given.task_queue.name,
+        parent_workflow_id=parent.workflow_id,
+        parent_run_id=parent.run_id,
+        root_workflow_id=root.workflow_id or change.id,
+        root_run_id=root.run_id or change.run_id,
+        memo=given.memo.SerializeToString() if given.HasField("memo") else b"",
+        attributes=merged({}, decode_all(given.search_attributes)),
+    )
+
+
+def _upserted(document: Document, event: history.HistoryEvent) -> Document:
+    given = event.upsert_workflow_search_attributes_event_attributes.search_attributes
+    return replace(document, attributes=merged(document.attributes, decode_all(given)))
+
+
+def _modified(document: Document, event: history.HistoryEvent) -> Document:
+    memo = common.Memo.FromString(document.memo)
+    given = event.workflow_properties_modified_event_attributes.upserted_memo
+    for name, payload in given.fields.items():
+        if payload.data in _NULL or payload.metadata.get("encoding") == b"binary/null":
+            memo.fields.pop(name, None)
+        else:
+            memo.fields[name].CopyFrom(payload)
+    return replace(document, memo=memo.SerializeToString())
+
+
+def _closed(document: Document, event: history.HistoryEvent) -> Document:
+    at = instant_of(event.event_time)
+    return replace(
+        document,
+        status=_CLOSED[event.event_type],
+        closed_at=at,
+        history_length=event.event_id,
+        execution_duration=max(at - document.execution_at, 0),
+    )
+
+
+_Fold = Callable[[Document, history.HistoryEvent], Document]
+
+
+def _begun(document: Document, _event: history.HistoryEvent) -> Document:
+    return document
+
+
+_FOLDS: Final[Mapping[int, _Fold]] = {
+    on.WORKFLOW_EXECUTION_STARTED: _begun,
+    on.UPSERT_WORKFLOW_SEARCH_ATTRIBUTES: _upserted,
+    on.WORKFLOW_PROPERTIES_MODIFIED: _modified,
+    **dict.fromkeys(_CLOSED, _closed),
+}
