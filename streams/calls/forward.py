@@ -70,7 +70,7 @@ class Errand(Protocol):
         ...
 
     def left(self, place: Place) -> None:
-        """Take note that the caller left while another node was asked (M2)."""
+        """Take note that nobody waits any more for what another node was asked (M2)."""
         ...
 
 
@@ -241,9 +241,11 @@ class Forward:
             raise
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if opened.error is None or (task is not None and task.cancelling()):
+            is_by_caller = opened.error is None or (task is not None and task.cancelling())
+            if is_by_caller or (self._is_ending and opened.is_wait):
                 pending.cancel()
                 errand.left(place)
+            if is_by_caller or opened.error is None:
                 raise
             raise opened.error from None
         finally:

@@ -13,29 +13,12 @@ from streams.calls.asked import Asked
 from streams.gateway import Gateway
 from streams.log.ports import Appended
 from streams.metrics import Metrics
+from tests.support.virtual_time import Loop
 from topology.decision import Namespace
 
 _SPACE = Namespace(id="id", name="default", state=1, retention=1)
 _PARTITIONS = 4
 _FAILED = Appended(offset=-1, appended_at=0)
-
-
-class Loop(asyncio.SelectorEventLoop):
-    """A loop whose clock jumps to the next timer instead of waiting for it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._jumped_s = 0.0
-
-    def time(self) -> float:
-        """Seconds of the virtual clock."""
-        return self._jumped_s
-
-    def _run_once(self) -> None:
-        timers = [timer for timer in self._scheduled if not timer._cancelled]  # type: ignore[attr-defined]
-        if not self._ready and timers:  # type: ignore[attr-defined]
-            self._jumped_s = max(self._jumped_s, min(timer._when for timer in timers))
-        super()._run_once()  # type: ignore[misc]
 
 
 class World:
