@@ -14,6 +14,7 @@ from streams.frontend.settings import FrontendSettings
 from streams.log.settings import EngineSettings
 from streams.matching.settings import MatchingSettings
 from streams.tables import TableSettings
+from topology.workflow.limits import Limits
 
 DERIVED: Final = frozenset(
     {"engine.node", "engine.address", "frontend.cluster_id", "matching.partitions"}
@@ -113,6 +114,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The gRPC frontend."""
     search: SearchSettings = SearchSettings()
     """The search store and what queries may do."""
+    core: Limits = Limits()
+    """Limits of workflows."""
     engine: EngineSettings = EngineSettings()
     """The log engine."""
     matching: MatchingSettings = MatchingSettings()

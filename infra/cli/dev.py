@@ -38,7 +38,6 @@ _WITHOUT_MEANING: Final = {
     "--ui-asset-path": "PATH",
     "--ui-codec-endpoint": "URL",
     "--sqlite-pragma": "NAME=VALUE",
-    "--dynamic-config-value": "NAME=JSON",
     "--output": "FORMAT",
     "--color": "WHEN",
     "--time-format": "FORMAT",
@@ -56,6 +55,15 @@ _FLAGS_WITHOUT_MEANING: Final = (
     "--disable-config-file",
     "--disable-config-env",
 )
+_DYNAMIC: Final = {
+    "limit.historyCount.suggestContinueAsNew": "core.suggest_events_count",
+    "limit.historySize.suggestContinueAsNew": "core.suggest_history_bytes",
+}
+"""Temporal's dynamic settings that have a setting of ours."""
+_AS_IT_IS: Final = frozenset(
+    {"system.enableEagerWorkflowStart", "system.forceSearchAttributesCacheRefreshOnRead"}
+)
+"""Those that ask for what is always so."""
 _PATHS: Final = {
     "ip": "node.ip",
     "port": "node.port",
@@ -99,6 +107,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--print-settings", action="store_true", help="print the effective settings and end"
     )
     setting = parser.add_argument_group("setting")
+    setting.add_argument(
+        "--dynamic-config-value",
+        action="append",
+        metavar="NAME=JSON",
+        default=[],
+        help="a setting by Temporal's name for it; unknown names have no effect",
+    )
     setting.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings")
     setting.add_argument(
         "--set", action="append", metavar="PATH=VALUE", default=[], help="one setting by its path"
@@ -130,6 +145,12 @@ def _settings(options: argparse.Namespace) -> Loaded:
         for name, path in _PATHS.items()
         if getattr(options, name) is not None
     }
+    for one in options.dynamic_config_value:
+        name, _, value = one.partition("=")
+        if name in _DYNAMIC:
+            flags[_DYNAMIC[name]] = value
+        elif name not in _AS_IT_IS:
+            options.without_meaning.append(f"--dynamic-config-value {name}")
     for one in options.set:
         path, _, value = one.partition("=")
         flags[path] = value

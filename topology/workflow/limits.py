@@ -27,17 +27,17 @@ BUFFERED_BYTES_MAX: Final = 2 * 1024 * 1024
 class Limits(msgspec.Struct, frozen=True):
     """Limits that a server's settings may change (Temporal's dynamic configuration)."""
 
-    history_events_suggest: int = 4_096
+    suggest_events_count: int = 4_096
     """Events from which on a workflow is told to continue as new."""
-    history_bytes_suggest: int = 4 * 1024 * 1024
+    suggest_history_bytes: int = 4 * 1024 * 1024
     """Bytes of history from which on it is told so."""
 
 
 def reasons_to_continue_as_new(row: Execution, limits: Limits) -> tuple[int, ...]:
     """Return why the workflow should continue as new (SuggestContinueAsNewReason), if at all."""
     reasons: list[int] = []
-    if row.history_bytes >= limits.history_bytes_suggest:
+    if row.history_bytes >= limits.suggest_history_bytes:
         reasons.append(_Reason.SUGGEST_CONTINUE_AS_NEW_REASON_HISTORY_SIZE_TOO_LARGE)
-    if row.next_event_id > limits.history_events_suggest:
+    if row.next_event_id > limits.suggest_events_count:
         reasons.append(_Reason.SUGGEST_CONTINUE_AS_NEW_REASON_TOO_MANY_HISTORY_EVENTS)
     return tuple(reasons)

@@ -55,7 +55,8 @@ def test_sdk_test_environments_can_start_it(
     assert commands.run(SDK_LINE.split()) == 0
     assert launched[0].node.port == 7300
     assert capsys.readouterr().err == (
-        "millrace: accepted, but without effect yet: --dynamic-config-value\n"
+        "millrace: accepted, but without effect yet: --dynamic-config-value "
+        "frontend.enableServerVersionCheck\n"
     )
 
 

@@ -1,0 +1,331 @@
+"""Commands of Kafka clients as the RPCs they stand for: Avro fields in, a checked request out.
+
+A record on `commands` is written by hand, from the schema file alone, or carries a gRPC request as
+it is. Either way it becomes the request message of one RPC, held to the same rules with the same
+texts. This file reads no state and knows no topic.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypedDict, cast
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+
+from schemas.errors import InvalidArgument, Unimplemented
+from schemas.temporal import common, service
+from topology import requests
+from topology.checks import CHECKS, with_default_reason
+
+_SECOND = 1_000_000_000
+_GRPC = "millrace.GrpcRequest"
+
+
+class PayloadFields(TypedDict):
+    """millrace.Payload."""
+
+    metadata: Mapping[str, bytes]
+    data: bytes
+
+
+class CommandFields(TypedDict):
+    """What counts of millrace.Command on `commands`."""
+
+    namespace: str
+    workflow_id: str
+    identity: str
+    request_id: str
+    body: tuple[str, object]
+
+
+class GrpcFields(TypedDict):
+    """millrace.GrpcRequest."""
+
+    method: str
+    request: bytes
+
+
+class StartFields(TypedDict):
+    """millrace.StartWorkflow."""
+
+    workflow_type: str
+    task_queue: str
+    input: Sequence[PayloadFields]
+    execution_timeout: int | None
+    run_timeout: int | None
+    task_timeout: int | None
+    id_reuse_policy: int
+    id_conflict_policy: int
+    memo: Mapping[str, PayloadFields]
+    search_attributes: Mapping[str, PayloadFields]
+    header: Mapping[str, PayloadFields]
+
+
+class SignalFields(TypedDict):
+    """millrace.SignalWorkflow."""
+
+    run_id: str
+    signal_name: str
+    input: Sequence[PayloadFields]
+    header: Mapping[str, PayloadFields]
+
+
+class SignalWithStartFields(TypedDict):
+    """millrace.SignalWithStart."""
+
+    start: StartFields
+    signal_name: str
+    signal_input: Sequence[PayloadFields]
+
+
+class CancelFields(TypedDict):
+    """millrace.CancelWorkflow."""
+
+    run_id: str
+    reason: str
+
+
+class TerminateFields(TypedDict):
+    """millrace.TerminateWorkflow."""
+
+    run_id: str
+    reason: str
+    details: Sequence[PayloadFields]
+
+
+class CompleteFields(TypedDict):
+    """millrace.CompleteActivity."""
+
+    run_id: str
+    activity_id: str
+    result: Sequence[PayloadFields]
+
+
+class FailFields(TypedDict):
+    """millrace.FailActivity."""
+
+    run_id: str
+    activity_id: str
+    message: str
+    type: str
+    non_retryable: bool
+    details: Sequence[PayloadFields]
+
+
+class HeartbeatFields(TypedDict):
+    """millrace.HeartbeatActivity."""
+
+    run_id: str
+    activity_id: str
+    details: Sequence[PayloadFields]
+
+
+def request_of(fields: CommandFields, *, size_bytes: int, nonce: str) -> tuple[str, Message]:
+    """Return the RPC and the request of a command; raises Rejected.
+
+    `nonce` is the request id of a start that has none: each such record counts.
+    """
+    kind, body = fields["body"]
+    if kind == _GRPC:
+        method, request = _passed_on(fields, cast("GrpcFields", body))
+    else:
+        method, build = _KINDS[kind]
+        request = build(fields, body)
+    if method in _STARTS and not request.request_id:  # type: ignore[attr-defined]  # both have one
+        request.request_id = nonce  # type: ignore[attr-defined]
+    if isinstance(request, service.TerminateWorkflowExecutionRequest):
+        with_default_reason(request)
+    CHECKS[method](request, size_bytes)
+    return method, request
+
+
+_STARTS = ("StartWorkflowExecution", "SignalWithStartWorkflowExecution")
+
+
+# -- a request as it is
+
+
+def _passed_on(fields: CommandFields, body: GrpcFields) -> tuple[str, Message]:
+    method = body["method"]
+    if method not in CHECKS:
+        raise Unimplemented(f"method {method} is not served on `commands`")
+    request = requests.parse(method, body["request"])
+    _agree(request, "namespace", fields["namespace"])
+    named = getattr(request, "workflow_execution", None)
+    _agree(named if isinstance(named, Message) else request, "workflow_id", fields["workflow_id"])
+    for name in ("request_id", "identity"):
+        given: str = fields[name]  # type: ignore[literal-required]
+        if name in request.DESCRIPTOR.fields_by_name and not getattr(request, name):
+            setattr(request, name, given)
+    return method, request
+
+
+def _agree(message: Message, name: str, expected: str) -> None:
+    """Fill in a name that the command has and the request has not; they must not differ."""
+    found = getattr(message, name)
+    if found and found != expected:
+        raise InvalidArgument(
+            f"expected the request's {name} to be the command's, {expected!r}, found {found!r}"
+        )
+    setattr(message, name, expected)
+
+
+# -- requests written by hand
+
+
+def _start(fields: CommandFields, body: object) -> Message:
+    request = service.StartWorkflowExecutionRequest()
+    _fill_start(request, fields, cast("StartFields", body))
+    return request
+
+
+def _signal_with_start(fields: CommandFields, body: object) -> Message:
+    given = cast("SignalWithStartFields", body)
+    request = service.SignalWithStartWorkflowExecutionRequest(signal_name=given["signal_name"])
+    _fill_start(request, fields, given["start"])
+    _add(request.signal_input, given["signal_input"])
+    return request
+
+
+def _fill_start(
+    request: service.StartWorkflowExecutionRequest
+    | service.SignalWithStartWorkflowExecutionRequest,
+    fields: CommandFields,
+    body: StartFields,
+) -> None:
+    request.namespace = fields["namespace"]
+    request.workflow_id = fields["workflow_id"]
+    request.identity = fields["identity"]
+    request.request_id = fields["request_id"]
+    request.workflow_type.name = body["workflow_type"]
+    request.task_queue.name = body["task_queue"]
+    _add(request.input, body["input"])
+    for name in ("execution", "run", "task"):
+        span: int | None = body[f"{name}_timeout"]  # type: ignore[literal-required]
+        if span is not None:
+            getattr(request, f"workflow_{name}_timeout").CopyFrom(_duration(span))
+    request.workflow_id_reuse_policy = body["id_reuse_policy"]  # type: ignore[assignment]
+    request.workflow_id_conflict_policy = body["id_conflict_policy"]  # type: ignore[assignment]
+    for key, payload in body["memo"].items():
+        request.memo.fields[key].CopyFrom(_payload(payload))
+    for key, payload in body["search_attributes"].items():
+        request.search_attributes.indexed_fields[key].CopyFrom(_payload(payload))
+    for key, payload in body["header"].items():
+        request.header.fields[key].CopyFrom(_payload(payload))
+
+
+def _signal(fields: CommandFields, body: object) -> Message:
+    given = cast("SignalFields", body)
+    request = service.SignalWorkflowExecutionRequest(
+        namespace=fields["namespace"],
+        workflow_execution=_execution(fields, given["run_id"]),
+        signal_name=given["signal_name"],
+        identity=fields["identity"],
+        request_id=fields["request_id"],
+    )
+    _add(request.input, given["input"])
+    for key, payload in given["header"].items():
+        request.header.fields[key].CopyFrom(_payload(payload))
+    return request
+
+
+def _cancel(fields: CommandFields, body: object) -> Message:
+    given = cast("CancelFields", body)
+    return service.RequestCancelWorkflowExecutionRequest(
+        namespace=fields["namespace"],
+        workflow_execution=_execution(fields, given["run_id"]),
+        identity=fields["identity"],
+        request_id=fields["request_id"],
+        reason=given["reason"],
+    )
+
+
+def _terminate(fields: CommandFields, body: object) -> Message:
+    given = cast("TerminateFields", body)
+    request = service.TerminateWorkflowExecutionRequest(
+        namespace=fields["namespace"],
+        workflow_execution=_execution(fields, given["run_id"]),
+        identity=fields["identity"],
+        reason=given["reason"],
+    )
+    _add(request.details, given["details"])
+    return request
+
+
+def _complete(fields: CommandFields, body: object) -> Message:
+    given = cast("CompleteFields", body)
+    request = service.RespondActivityTaskCompletedByIdRequest(
+        namespace=fields["namespace"],
+        workflow_id=fields["workflow_id"],
+        run_id=given["run_id"],
+        activity_id=given["activity_id"],
+        identity=fields["identity"],
+    )
+    _add(request.result, given["result"])
+    return request
+
+
+def _fail(fields: CommandFields, body: object) -> Message:
+    given = cast("FailFields", body)
+    request = service.RespondActivityTaskFailedByIdRequest(
+        namespace=fields["namespace"],
+        workflow_id=fields["workflow_id"],
+        run_id=given["run_id"],
+        activity_id=given["activity_id"],
+        identity=fields["identity"],
+    )
+    request.failure.message = given["message"]
+    request.failure.source = "Kafka"
+    kind = request.failure.application_failure_info
+    kind.type = given["type"]
+    kind.non_retryable = given["non_retryable"]
+    _add(kind.details, given["details"])
+    return request
+
+
+def _heartbeat(fields: CommandFields, body: object) -> Message:
+    given = cast("HeartbeatFields", body)
+    request = service.RecordActivityTaskHeartbeatByIdRequest(
+        namespace=fields["namespace"],
+        workflow_id=fields["workflow_id"],
+        run_id=given["run_id"],
+        activity_id=given["activity_id"],
+        identity=fields["identity"],
+    )
+    _add(request.details, given["details"])
+    return request
+
+
+_KINDS: Mapping[str, tuple[str, Callable[[CommandFields, object], Message]]] = {
+    "millrace.StartWorkflow": ("StartWorkflowExecution", _start),
+    "millrace.SignalWithStart": ("SignalWithStartWorkflowExecution", _signal_with_start),
+    "millrace.SignalWorkflow": ("SignalWorkflowExecution", _signal),
+    "millrace.CancelWorkflow": ("RequestCancelWorkflowExecution", _cancel),
+    "millrace.TerminateWorkflow": ("TerminateWorkflowExecution", _terminate),
+    "millrace.CompleteActivity": ("RespondActivityTaskCompletedById", _complete),
+    "millrace.FailActivity": ("RespondActivityTaskFailedById", _fail),
+    "millrace.HeartbeatActivity": ("RecordActivityTaskHeartbeatById", _heartbeat),
+}
+
+
+# -- parts
+
+
+def _execution(fields: CommandFields, run_id: str) -> common.WorkflowExecution:
+    return common.WorkflowExecution(workflow_id=fields["workflow_id"], run_id=run_id)
+
+
+def _add(payloads: common.Payloads, given: Sequence[PayloadFields]) -> None:
+    """Add payloads to a message; none leaves it unset."""
+    for each in given:
+        payloads.payloads.add(metadata=each["metadata"], data=each["data"])
+
+
+def _payload(given: PayloadFields) -> common.Payload:
+    return common.Payload(metadata=given["metadata"], data=given["data"])
+
+
+def _duration(span: int) -> Duration:
+    """Return a span (ns) as it is, a negative one with negative parts."""
+    seconds, nanos = divmod(abs(span), _SECOND)
+    sign = -1 if span < 0 else 1
+    return Duration(seconds=sign * seconds, nanos=sign * nanos)
