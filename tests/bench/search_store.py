@@ -1,0 +1,163 @@
+"""Measure the search stores: `python -m tests.bench.search_store [--runs N] [--url URL]`.
+
+Prints the rows of the speed table that concern stores: a page of 100 runs out of N in the default
+order, by type, by a custom keyword and 500 pages deep, a count by status, and what indexing costs
+us a run (start and close). SQLite always, Elasticsearch where a URL is given. CPU is ours alone.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from search.attributes import Attribute, ValueType
+from search.document import Document
+from search.elastic import ElasticStore
+from search.query.expressions import Query
+from search.query.resolve import Names, list_query, resolve
+from search.settings import ElasticSettings
+from search.sqlite import SqliteStore
+from search.store import Batch, Cursor, Store
+
+NAMESPACE = str(uuid.UUID(int=1))
+NAMES = Names({"Customer": ValueType.KEYWORD, "Amount": ValueType.INT})
+STARTED = 1_700_000_000_000_000_000
+SECOND = 1_000_000_000
+PAGE = 100
+DEEP = 500
+BATCH = 500
+ROUNDS = 21
+LISTS = {
+    "list, default order": "",
+    "list, by type": "WorkflowType = 'Type3'",
+    "list, by type and status": "WorkflowType = 'Type3' AND ExecutionStatus = 'Failed'",
+    "list, by custom keyword": "Customer = 'c7'",
+    "list, by workflow id prefix": "WorkflowId STARTS_WITH 'order-12'",
+    "list, by start time": "StartTime BETWEEN '2023-11-14T22:20:00Z' AND '2023-11-14T22:40:00Z'",
+    "list, by number range": "Amount < 50000",
+    "list, ORDER BY StartTime DESC": "ORDER BY StartTime DESC",
+}
+MUST_MS = 20.0
+MUST_GROUP_MS = 150.0
+MUST_CPU_MS = {"SQLite": 0.3, "Elasticsearch": 0.4}
+
+
+def documents(number: int) -> tuple[Document, Document]:
+    """Return a run as it starts and as it closes."""
+    chance = random.Random(number)
+    started_at = STARTED + number * SECOND
+    run_id = str(uuid.UUID(int=number + 1))
+    workflow_id = f"order-{number}"
+    attributes = {
+        "Customer": Attribute(ValueType.KEYWORD, (f"c{number % 5_000}",)),
+        "Amount": Attribute(ValueType.INT, (number % 100_000,)),
+    }
+
+    def state(version: int, status: int, closed_at: int | None) -> Document:
+        return Document(
+            NAMESPACE,
+            workflow_id,
+            run_id,
+            version,
+            f"Type{number % 20}",
+            status,
+            started_at,
+            started_at,
+            closed_at,
+            task_queue="orders",
+            root_workflow_id=workflow_id,
+            root_run_id=run_id,
+            history_length=None if closed_at is None else 11,
+            memo=b"m" * 50,
+            attributes=attributes,
+        )
+
+    status = chance.choice([2, 2, 2, 2, 2, 2, 3, 5, 7])
+    return state(1, 1, None), state(2, status, started_at + chance.randrange(1_000 * SECOND))
+
+
+def fill(store: Store, runs: int) -> float:
+    """Write runs as they start and close; return our CPU, ms a run. One in a hundred stays open."""
+    generation = store.position().generation
+    cpu = 0.0
+    for first in range(0, runs, BATCH):
+        made = [documents(number) for number in range(first, min(runs, first + BATCH))]
+        closed = [close for number, (_, close) in enumerate(made) if number % 100]
+        begun = time.process_time()
+        store.write(Batch([start for start, _ in made], cursors={0: Cursor(first)}), generation)
+        store.write(Batch(closed, cursors={0: Cursor(first)}), generation)
+        cpu += time.process_time() - begun
+    store.refresh()
+    return cpu / runs * 1_000
+
+
+def median_ms(work: Callable[[], object]) -> float:
+    """Return the median time of some rounds."""
+    taken = []
+    for _ in range(ROUNDS):
+        begun = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - begun)
+    return sorted(taken)[ROUNDS // 2] * 1_000
+
+
+def rows(store: Store) -> Iterator[tuple[str, float, float]]:
+    """Yield what was measured: what, ms, and what it must be."""
+    for what, text in LISTS.items():
+        query = list_query(text, NAMES)
+        yield what, median_ms(lambda query=query: store.list(NAMESPACE, query, PAGE)), MUST_MS
+    everything = list_query("", NAMES)
+    token = _deep_token(store, everything)
+    deep = median_ms(lambda: store.list(NAMESPACE, everything, PAGE, token))
+    yield f"list, default order, page {DEEP}", deep, MUST_MS
+    by_status = resolve("GROUP BY ExecutionStatus", NAMES)
+    grouped = median_ms(lambda: store.count_groups(NAMESPACE, by_status))
+    yield "count, GROUP BY ExecutionStatus", grouped, MUST_GROUP_MS
+
+
+def _deep_token(store: Store, query: Query) -> bytes:
+    token = b""
+    for _ in range(DEEP - 1):
+        page = store.list(NAMESPACE, query, PAGE, token)
+        if not page.token:
+            break
+        token = page.token
+    return token
+
+
+def measure(name: str, store: Store, runs: int) -> None:
+    """Fill a store, measure it, and print the rows of the table."""
+    begun = time.perf_counter()
+    cpu = fill(store, runs)
+    wall = time.perf_counter() - begun
+    print(f"| {name}: indexing CPU a run (start + close) | {cpu:.3f} ms | {MUST_CPU_MS[name]} ms |")
+    print(f"| {name}: runs/s while filling (start + close) | {runs / wall:,.0f} | |")
+    for what, taken, must in rows(store):
+        print(f"| {name}: {what} of {runs:,} | {taken:.2f} ms | {must:.0f} ms |", flush=True)
+
+
+def main(arguments: list[str]) -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=1_000_000, help="runs in the SQLite store")
+    parser.add_argument("--url", default="", help="an Elasticsearch to measure as well")
+    parser.add_argument("--elastic-runs", type=int, default=200_000, help="runs in Elasticsearch")
+    options = parser.parse_args(arguments)
+    print("| what | measured | must |\n|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        sqlite = SqliteStore(Path(folder))
+        measure("SQLite", sqlite, options.runs)
+        sqlite.close()
+    if options.url:
+        settings = ElasticSettings(urls=(options.url,), index=f"bench-{uuid.uuid4().hex[:8]}")
+        elastic = ElasticStore(settings)
+        measure("Elasticsearch", elastic, options.elastic_runs)
+        elastic.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
