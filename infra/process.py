@@ -258,7 +258,9 @@ class Node:
                 admin=self._admin,
                 readers=readers,
                 open_store=self._stores(HISTORY).open,
-                make_machine=partial(Core, attributes=SearchAttributes()),
+                make_machine=partial(
+                    Core, limits=self._settings.core, attributes=SearchAttributes()
+                ),
                 clock=self._clock,
                 random=self._random,
                 namespaces=namespaces,
