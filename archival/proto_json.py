@@ -110,7 +110,7 @@ def _writer(field: FieldDescriptor) -> tuple[str, _Write]:
     """Return the name of a field in JSON, and what writes its values."""
     name = field.json_name
     if _is_map(field):
-        _, write = _writer(field.message_type.fields_by_name["value"])
+        _, write = _writer(_kind(field).fields_by_name["value"])
         return name, lambda held: {_key(key): write(held[key]) for key in held}
     write = _value_writer(field)
     if field.is_repeated:
@@ -121,9 +121,9 @@ def _writer(field: FieldDescriptor) -> tuple[str, _Write]:
 def _value_writer(field: FieldDescriptor) -> _Write:
     kind = field.cpp_type
     if kind == FieldDescriptor.CPPTYPE_MESSAGE:
-        return _message_writer(field.message_type)
+        return _message_writer(_kind(field))
     if kind == FieldDescriptor.CPPTYPE_ENUM:
-        names = {one.number: one.name for one in reversed(field.enum_type.values)}
+        names = {one.number: one.name for one in reversed(_enum(field).values)}
         return lambda number: names.get(number, number)
     if kind in _LONG:
         return str
@@ -181,7 +181,7 @@ def _setter(field: FieldDescriptor) -> _Set:
     is_message = field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE
     name = field.name
     if is_message:
-        read_message = _message_reader(field.message_type)
+        read_message = _message_reader(_kind(field))
         if field.is_repeated:
             return lambda message, values: _add_all(getattr(message, name), values, read_message)
         return lambda message, value: read_message(_present(getattr(message, name)), value)
@@ -193,10 +193,10 @@ def _setter(field: FieldDescriptor) -> _Set:
 
 def _map_setter(field: FieldDescriptor) -> _Set:
     name = field.name
-    parts = field.message_type.fields_by_name
+    parts = _kind(field).fields_by_name
     key, value = _value_reader(parts["key"]), parts["value"]
     if value.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
-        read_message = _message_reader(value.message_type)
+        read_message = _message_reader(_kind(value))
 
         def set_messages(message: Any, held: Json) -> None:
             mapped = getattr(message, name)
@@ -241,7 +241,7 @@ def _set_parts(message: Any, parts: tuple[int, int]) -> None:
 def _value_reader(field: FieldDescriptor) -> _Read:
     kind = field.cpp_type
     if kind == FieldDescriptor.CPPTYPE_ENUM:
-        return _enum_reader(field.enum_type)
+        return _enum_reader(_enum(field))
     if kind == FieldDescriptor.CPPTYPE_BOOL:
         return lambda value: value in (True, "true")
     if kind in _REAL:
@@ -275,3 +275,13 @@ def _pascal(name: str) -> str:
 def _is_map(field: FieldDescriptor) -> bool:
     kind = field.message_type
     return kind is not None and kind.GetOptions().map_entry
+
+
+def _kind(field: FieldDescriptor) -> Descriptor:
+    assert field.message_type is not None, field.name
+    return field.message_type
+
+
+def _enum(field: FieldDescriptor) -> EnumDescriptor:
+    assert field.enum_type is not None, field.name
+    return field.enum_type
