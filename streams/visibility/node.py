@@ -50,6 +50,8 @@ class VisibilityNode:
         self._moved: set[int] = set()
         self._cache: OrderedDict[tuple[str, str], Document] = OrderedDict()
         self._wake = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._is_writing = False
         self._writing: asyncio.Task[None] | None = None
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -65,6 +67,12 @@ class VisibilityNode:
         if self._writing is not None:
             self._writing.cancel()
             await asyncio.wait({self._writing})
+
+    async def caught_up(self) -> None:
+        """Wait until all that was handed in is in the store."""
+        while self._unmade or self._moved or self._is_writing:
+            self._settled.clear()
+            await self._settled.wait()
 
     # -- for the group's consumer
 
@@ -113,8 +121,11 @@ class VisibilityNode:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            self._is_writing = True
             while self._unmade or self._moved:
                 await self._write_some()
+            self._is_writing = False
+            self._settled.set()
 
     async def _write_some(self) -> None:
         """Make records of what was read, and write them with the cursors behind it."""

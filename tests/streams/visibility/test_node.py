@@ -1,0 +1,139 @@
+"""The visibility node: the index equals a fold of the log, whatever fails on the way."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemas.temporal import common
+from search.document import Document
+from search.query.expressions import Query
+from search.sqlite import SqliteStore
+from search.store import Store
+from streams.attributes import SearchAttributes
+from streams.frontend.visibility import shown
+from streams.log.ports import CommandBatch, Record
+from streams.visibility.node import VisibilityNode
+from tests.streams.visibility.log_of import Failing, records_of
+from tests.support.core import NAMESPACE, Desk
+from tests.support.core_words import complete, fail, timer, val, worker_command
+
+CUSTOM = {"CustomKeywordField": 2}
+
+
+class OneTopic:
+    """Admin of a topic that is always the same."""
+
+    async def topic_id(self, _topic: str) -> str:
+        """Its id."""
+        return "topic"
+
+
+@pytest.fixture
+def desk() -> Desk:
+    """Runs that start, upsert twice and close, one that stays open, a chain of two."""
+    made = Desk()
+    made.know_attributes(SearchAttributes(), CUSTOM)
+    for name in ("done", "failed", "open"):
+        made.start(name, queue=name, memo={"fields": {"m": val(name)}})
+    upserts = [_upsert("one"), _upsert("two")]
+    made.step(*upserts, complete(), queue="done")
+    made.step(*upserts, fail(), queue="failed")
+    made.step(*upserts, timer("t", 60), queue="open")
+    made.start("chain", queue="chain")
+    made.step(worker_command("continue_as_new_workflow_execution"), queue="chain")
+    made.start("terminated", queue="none")
+    made.terminate("terminated")
+    return made
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    """An empty SQLite store."""
+    made = SqliteStore(tmp_path)
+    yield made
+    made.close()
+
+
+def _upsert(value: str) -> object:
+    fields = {"indexed_fields": {"CustomKeywordField": val(value)}}
+    return worker_command("upsert_workflow_search_attributes", search_attributes=fields)
+
+
+async def follow(store: Store, records: list[Record], *, size: int) -> None:
+    """Feed a log to a node in batches, from where the store's cursor says; wait for the end."""
+    node = VisibilityNode(store, OneTopic())  # type: ignore[arg-type]  # asks for nothing else
+    await node.start()
+    node.assigned({0}, 1)
+    try:
+        left = [each for each in records if each.offset >= node.position("events", 0)]
+        for at in range(0, len(left), size):
+            some = left[at : at + size]
+            node.submit(CommandBatch("events", 0, some[0].offset, some))
+            await node.caught_up()
+    finally:
+        await node.stop()
+
+
+def listed(store: Store) -> dict[str, Document]:
+    """Return all runs of a store, by run id."""
+    page = store.list(NAMESPACE.id, Query(), 1_000)
+    return {document.run_id: document for document in page.documents}
+
+
+async def test_v1_the_list_agrees_with_describe(desk: Desk, store: SqliteStore) -> None:
+    """For every run, zombies' records notwithstanding."""
+    await follow(store, records_of(desk), size=3)
+    documents = listed(store)
+    assert len(documents) == 6
+    for name in ("done", "failed", "open", "chain", "terminated"):
+        described = desk.described(name).workflow_execution_info
+        found = shown(documents[described.execution.run_id])
+        assert (found.status, found.memo, found.search_attributes) == (
+            described.status,
+            described.memo,
+            described.search_attributes,
+        )
+        assert (found.start_time, found.close_time, found.type) == (
+            described.start_time,
+            described.close_time,
+            described.type,
+        )
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+@pytest.mark.parametrize("at", [1, 2, 3, 5, 8])
+async def test_v1_killed_at_the_kth_write(
+    desk: Desk, tmp_path: Path, at: int, *, is_done: bool
+) -> None:
+    """The next life goes on from the cursor; the index equals a fold of the log."""
+    records = records_of(desk)
+    whole = SqliteStore(tmp_path / "whole")
+    await follow(whole, records, size=2)
+    store = SqliteStore(tmp_path / "killed")
+    failing = Failing(store, at, is_done=is_done)
+    task = asyncio.create_task(follow(failing, records, size=2))  # type: ignore[arg-type]
+    await asyncio.wait({task, failing.died}, return_when=asyncio.FIRST_COMPLETED)
+    task.cancel()
+    await asyncio.wait({task})
+    await follow(store, records, size=2)
+    assert listed(whole) == listed(store)
+    whole.close()
+    store.close()
+
+
+async def test_another_topic_is_followed_from_its_beginning(desk: Desk, store: SqliteStore) -> None:
+    """A cursor of a topic that was made anew counts for nothing (L6)."""
+    await follow(store, records_of(desk), size=100)
+    node = VisibilityNode(store, OneTopic())  # type: ignore[arg-type]  # asks for nothing else
+    node._topic_id = "another"
+    await node._read_cursors()
+    node.assigned({0}, 1)
+    assert node.position("events", 0) == 0
+
+
+def test_memo_survives(desk: Desk) -> None:
+    """A sanity check of the desk itself: the memo is there."""
+    memo = desk.described("open").workflow_execution_info.memo
+    assert common.Memo(fields={"m": val("open")}) == memo
