@@ -54,6 +54,7 @@ from streams.metrics import Metrics
 from streams.namespaces import Namespaces
 from streams.performer import Performer
 from streams.queries import Queries
+from streams.replies import Replies
 from streams.search import StoreSearch
 from streams.tables import RocksStores
 from streams.warmth import rejoin_when_warm
@@ -61,6 +62,7 @@ from topology.core import Core
 from topology.decision import Ask
 from topology.requests import parse
 from topology.topics import PartitionCounts
+from topology.typed_commands import request_of
 
 _log = structlog.get_logger(__name__)
 
@@ -72,6 +74,7 @@ _REFUSED: Final = (ServiceError, UnsafeTopic, WrongPartitions, AddressUnusable)
 _READ_TRIES: Final = 50
 _READ_DELAY_S: Final = 0.1
 _CLOCK_TRIES: Final = 20
+_REPLIES_TIMEOUT_S: Final = 2.0
 
 OnFailure = Callable[[str], None]
 
@@ -248,6 +251,8 @@ class Node:
         namespaces: Namespaces,
         performer: Performer,
     ) -> HistoryNode:
+        replies = Replies(producers.reply, self._metrics)
+        self._stack.push_async_callback(replies.finish, timeout_s=_REPLIES_TIMEOUT_S)
         readers = KafkaReaders(self._kafka, on_crash=self._crashed("a reader of events"))
         self._stack.callback(readers.stop)
         return HistoryNode(
@@ -266,7 +271,9 @@ class Node:
                 namespaces=namespaces,
                 owners=owners,
                 performer=performer,
+                replies=replies,
                 parse=parse,
+                parse_client=request_of,
                 settings=msgspec.structs.replace(
                     self._settings.engine, node=self._name, address=self._internal_address
                 ),

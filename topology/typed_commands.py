@@ -15,6 +15,8 @@ from schemas.errors import InvalidArgument, Unimplemented
 from schemas.temporal import common, service
 from topology import requests
 from topology.checks import CHECKS, with_default_reason
+from topology.decision import Namespace
+from topology.validation import check_state
 
 _SECOND = 1_000_000_000
 _GRPC = "millrace.GrpcRequest"
@@ -119,17 +121,21 @@ class HeartbeatFields(TypedDict):
     details: Sequence[PayloadFields]
 
 
-def request_of(fields: CommandFields, *, size_bytes: int, nonce: str) -> tuple[str, Message]:
-    """Return the RPC and the request of a command; raises Rejected.
+def request_of(
+    command: Mapping[str, object], namespace: Namespace, *, size_bytes: int, nonce: str
+) -> tuple[str, Message]:
+    """Return the RPC and the request of a millrace.Command of a client; raises Rejected.
 
     `nonce` is the request id of a start that has none: each such record counts.
     """
+    fields = cast("CommandFields", command)
     kind, body = fields["body"]
     if kind == _GRPC:
         method, request = _passed_on(fields, cast("GrpcFields", body))
     else:
         method, build = _KINDS[kind]
         request = build(fields, body)
+    check_state(namespace, is_starting=method in _STARTS)
     if method in _STARTS and not request.request_id:  # type: ignore[attr-defined]  # both have one
         request.request_id = nonce  # type: ignore[attr-defined]
     if isinstance(request, service.TerminateWorkflowExecutionRequest):
@@ -153,7 +159,7 @@ def _passed_on(fields: CommandFields, body: GrpcFields) -> tuple[str, Message]:
     named = getattr(request, "workflow_execution", None)
     _agree(named if isinstance(named, Message) else request, "workflow_id", fields["workflow_id"])
     for name in ("request_id", "identity"):
-        given: str = fields[name]  # type: ignore[literal-required]
+        given: str = fields[name]
         if name in request.DESCRIPTOR.fields_by_name and not getattr(request, name):
             setattr(request, name, given)
     return method, request

@@ -14,7 +14,8 @@ from google.protobuf.message import DecodeError, Message
 
 from schemas.errors import FailedPrecondition, Internal, InvalidArgument, Unimplemented
 from schemas.instants import span_of
-from schemas.temporal import common, enums, service, taskqueue
+from schemas.temporal import common, enums, errordetails, service, taskqueue
+from topology.decision import Namespace
 from topology.workflow import cron
 
 ID_BYTES = 1_000
@@ -28,6 +29,16 @@ _TIMEOUT_PREFIX = "TemporalTimeout:"
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _Reuse = enums.WorkflowIdReusePolicy
 _Conflict = enums.WorkflowIdConflictPolicy
+
+_State = enums.NamespaceState
+_REGISTERED = _State.NAMESPACE_STATE_REGISTERED
+_OPEN = (_REGISTERED, _State.NAMESPACE_STATE_DEPRECATED)
+_STATES = {
+    int(_State.NAMESPACE_STATE_UNSPECIFIED): "Unspecified",
+    int(_State.NAMESPACE_STATE_REGISTERED): "Registered",
+    int(_State.NAMESPACE_STATE_DEPRECATED): "Deprecated",
+    int(_State.NAMESPACE_STATE_DELETED): "Deleted",
+}
 
 M = TypeVar("M", bound=Message)
 StartRequest = (
@@ -52,6 +63,20 @@ def check_length(name: str, text: str) -> None:
     """Check the length of an id or name."""
     if is_longer(text, ID_BYTES):
         raise InvalidArgument(f"{name} length exceeds limit.")
+
+
+def check_state(namespace: Namespace, *, is_starting: bool) -> None:
+    """Check that a namespace takes requests; a start needs one that takes new workflows."""
+    allowed = (_REGISTERED,) if is_starting else _OPEN
+    if namespace.state in allowed:
+        return
+    detail = errordetails.NamespaceInvalidStateFailure(namespace=namespace.name)
+    detail.state = namespace.state  # type: ignore[assignment]  # enums travel as ints
+    detail.allowed_states.extend(allowed)
+    must = " or ".join(_STATES[each] for each in allowed)
+    raise FailedPrecondition(
+        f"Namespace has invalid state: {_STATES.get(namespace.state)}. Must be {must}.", detail
+    )
 
 
 def check_workflow_id(workflow_id: str) -> None:

@@ -8,26 +8,19 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from schemas.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, NamespaceNotFound
+from schemas.errors import DeadlineExceeded, InvalidArgument, NamespaceNotFound
 from schemas.instants import HOUR, duration_of, span_of
-from schemas.temporal import enums, errordetails, service
+from schemas.temporal import enums, service
 from streams.calls.pause import Pause
 from streams.frontend.services import Services
 from streams.frontend.transport import Call
 from topology.decision import Namespace
-from topology.validation import BLOB_BYTES, check_length, duration_fault, parse
+from topology.validation import BLOB_BYTES, check_length, check_state, duration_fault, parse
 
 _MIN_RETENTION = HOUR
 _PAGE = 100
 _State = enums.NamespaceState
 _REGISTERED = _State.NAMESPACE_STATE_REGISTERED
-_OPEN = (_REGISTERED, _State.NAMESPACE_STATE_DEPRECATED)
-_NAMES = {
-    int(_State.NAMESPACE_STATE_UNSPECIFIED): "Unspecified",
-    int(_State.NAMESPACE_STATE_REGISTERED): "Registered",
-    int(_State.NAMESPACE_STATE_DEPRECATED): "Deprecated",
-    int(_State.NAMESPACE_STATE_DELETED): "Deleted",
-}
 
 
 async def namespace_of(services: Services, name: str, *, is_starting: bool = False) -> Namespace:
@@ -41,21 +34,8 @@ async def namespace_of(services: Services, name: str, *, is_starting: bool = Fal
         found = services.namespaces.by_name(name)
         if found is None:
             raise NamespaceNotFound(name)
-    if found.state != _REGISTERED:
-        _check_state(found, (_REGISTERED,) if is_starting else _OPEN)
+    check_state(found, is_starting=is_starting)
     return found
-
-
-def _check_state(found: Namespace, allowed: tuple[int, ...]) -> None:
-    if found.state in allowed:
-        return
-    detail = errordetails.NamespaceInvalidStateFailure(namespace=found.name)
-    detail.state = found.state  # type: ignore[assignment]  # enums travel as ints
-    detail.allowed_states.extend(allowed)  # type: ignore[arg-type]  # the same
-    must = " or ".join(_NAMES[each] for each in allowed)
-    raise FailedPrecondition(
-        f"Namespace has invalid state: {_NAMES.get(found.state)}. Must be {must}.", detail
-    )
 
 
 async def register(services: Services, call: Call) -> bytes:

@@ -224,7 +224,8 @@ class Producers:
         """Create them inside a running loop."""
         self._of_events = KafkaProducer(address, name="events")
         self._of_the_rest = KafkaProducer(address, name="rest")
-        self._of_replies = KafkaProducer(address, name="replies")
+        by_key = {"partitioner": "murmur2_random"}  # as Kafka's Java client does
+        self._of_replies = KafkaProducer(address, name="replies", settings=by_key)
         self.events = self._of_events.topic(topics.EVENTS.name)
         self.commands_internal = self._of_the_rest.topic(topics.COMMANDS_INTERNAL.name)
         self.tasks = self._of_the_rest.topic(topics.TASKS.name)

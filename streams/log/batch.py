@@ -7,12 +7,13 @@ effects, the runs that were touched.
 import asyncio
 from typing import NamedTuple
 
+from streams.log.clients import Asked, Outgoing
 from streams.log.position import Source
 from topology.decision import ReplyBody
 from topology.effects import Effect
 
-Caller = bytes | asyncio.Future[bytes]
-"""Who waits for an answer: whoever parked under a command id, or the owner's own work."""
+Caller = bytes | asyncio.Future[bytes] | Asked
+"""Who waits: whoever parked under a command id, the owner's own work, or a Kafka client."""
 
 
 class Decided(NamedTuple):
@@ -29,6 +30,7 @@ class Batch:
 
     __slots__ = (
         "answers",
+        "outgoing",
         "performed",
         "recorded_at",
         "records",
@@ -41,7 +43,8 @@ class Batch:
     def __init__(self) -> None:
         self.records: list[tuple[bytes | None, bytes | None]] = []
         self.transitions: list[Decided] = []
-        self.answers: list[tuple[Caller, ReplyBody]] = []
+        self.answers: list[tuple[bytes | asyncio.Future[bytes], ReplyBody]] = []
+        self.outgoing: list[Outgoing] = []
         self.runs: list[str] = []
         self.sources: dict[str, Source] = {}
         self.performed = 0

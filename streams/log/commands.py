@@ -5,15 +5,15 @@
 partition. Nothing is decided here.
 """
 
-import hashlib
 from collections.abc import Awaitable
 from typing import Any, NamedTuple, Protocol, cast
 
 import msgspec
 
 from schemas.codec import COMMAND, Undecodable
-from schemas.errors import NamespaceNotFound, Unimplemented
+from schemas.errors import InvalidArgument, NamespaceNotFound
 from schemas.ids import workflow_partition
+from streams.log.clients import CARRIED, Asked, Place, carried, client_id, nonce_of
 from streams.log.faults import LogFault
 from streams.log.ports import Record
 from streams.log.position import Position
@@ -58,6 +58,16 @@ class Parse(Protocol):
         ...
 
 
+class ParseClient(Protocol):
+    """Reads a command of a Kafka client."""
+
+    def __call__(
+        self, fields: dict[str, Any], namespace: Namespace, /, *, size_bytes: int, nonce: str
+    ) -> tuple[str, object]:
+        """Return the method and the request, held to the frontend's rules; raises Rejected."""
+        ...
+
+
 class Poison(Exception):
     """A record of `commands` that is no command, or that is in the wrong place (L13)."""
 
@@ -70,8 +80,6 @@ class Wanted(NamedTuple):
     workflow_id: str
     method: str
     request: bytes
-    is_typed: bool = False
-    """A record for what is written by hand, not a request that is passed through."""
 
 
 class Arrived(NamedTuple):
@@ -95,6 +103,10 @@ class Command(msgspec.Struct, frozen=True):
     is_gathered: bool = False
     """Heartbeats of several workflows, one transition (T3)."""
     forward: Arrived | None = None
+    asked: Asked | None = None
+    """What a Kafka client asks."""
+    is_misrouted: bool = False
+    """On a partition that is not its workflow id's (L11)."""
 
 
 def read(topic: str, record: Record, *, partition: int, partitions: int) -> Command:
@@ -127,9 +139,12 @@ def _internal(record: Record, fields: dict[str, Any]) -> Command:
 
 
 def _forwarded(record: Record, fields: dict[str, Any], body: dict[str, Any]) -> Command:
+    arrived = Arrived(body["sender"], body["counter"], body["event"])
+    if body["method"] == CARRIED:
+        asked = carried(body["request"])
+        return Command(INTERNAL, record, (_asked(asked.fields),), forward=arrived, asked=asked)
     names = (fields["namespace"], fields["workflow_id"])
     wanted = Wanted(b"", *names, body["method"], body["request"])
-    arrived = Arrived(body["sender"], body["counter"], body["event"])
     return Command(INTERNAL, record, (wanted,), forward=arrived)
 
 
@@ -137,27 +152,21 @@ def _outside(record: Record, fields: dict[str, Any], partition: int, partitions:
     if fields["body"][0] in (_HEARTBEATS, _FORWARD):
         raise Poison("expected a command of a client, found what only nodes may say (L11)")
     home = workflow_partition(fields["namespace"], fields["workflow_id"], partitions)
-    if home != partition:
-        raise Poison(f"expected a command of partition {partition}, found one of {home} (L11)")
-    return Command(OUTSIDE, record, (_wanted(fields, _client_id(fields)),))
+    asked = Asked(fields, len(record.value or b""), Place(partition, record.offset))
+    return Command(OUTSIDE, record, (_asked(fields),), asked=asked, is_misrouted=home != partition)
+
+
+def _asked(fields: dict[str, Any]) -> Wanted:
+    names = (fields["namespace"], fields["workflow_id"])
+    return Wanted(client_id(fields), *names, fields["body"][0], b"")
 
 
 def _wanted(fields: dict[str, Any], command_id: bytes) -> Wanted:
     kind, body = fields["body"]
-    is_grpc = kind == _GRPC
-    method = body["method"] if is_grpc else kind.removeprefix("millrace.")
-    request = body["request"] if is_grpc else b""
+    if kind != _GRPC:
+        raise Poison(f"expected what nodes say, found {kind}; clients write to `{OUTSIDE}` (L11)")
     names = (fields["namespace"], fields["workflow_id"])
-    return Wanted(command_id, *names, method, request, is_typed=not is_grpc)
-
-
-def _client_id(fields: dict[str, Any]) -> bytes:
-    """Return the id of a client's command (L12); without a request id none is kept."""
-    if not fields["request_id"]:
-        return b""
-    names = [fields[name] for name in ("namespace", "workflow_id", "request_id")]
-    packed = msgspec.msgpack.encode([fields["body"][0], *names])
-    return hashlib.blake2b(packed, digest_size=16).digest()
+    return Wanted(command_id, *names, body["method"], body["request"])
 
 
 def _unreadable(topic: str, partition: int, record: Record, found: str) -> Exception:
@@ -176,28 +185,26 @@ def is_late(command: Command, position: Position) -> bool:
     return end is not None and command.record.offset > end.position
 
 
-def awaits(command: Command, namespaces: Namespaces) -> Awaitable[None] | None:
-    """Return what must be read of `namespaces` before a command is decided (N1), if anything."""
+def awaits(command: Command, namespaces: Namespaces, *, is_fresh: bool) -> Awaitable[None] | None:
+    """Return what must be read of `namespaces` before a command is decided (N1), if anything.
+
+    `is_fresh`: they were read to their end after the command arrived.
+    """
     if command.namespaces_position > namespaces.position:
         return namespaces.wait_for(command.namespaces_position)
     for wanted in command.wanted:
         is_known = wanted.method in NAMESPACE_COMMANDS or namespaces.by_name(wanted.namespace)
-        if not is_known:
+        if not is_known and not is_fresh:
             return namespaces.read_to_end()
     return None
 
 
 def ask_of(command: Command, wanted: Wanted, namespaces: Namespaces, parse: Parse) -> Ask:
     """Return the ask of a command; raises Rejected."""
-    if wanted.is_typed:
-        raise Unimplemented(f"{wanted.method} on `{command.topic}` is not served yet")
     if wanted.method in NAMESPACE_COMMANDS:
         namespace = Namespace("", wanted.namespace, 0, 0)
     else:
-        found = namespaces.by_name(wanted.namespace)
-        if found is None:
-            raise NamespaceNotFound(wanted.namespace)
-        namespace = found
+        namespace = _namespace(wanted.namespace, namespaces)
     return Ask(
         wanted.method,
         namespace,
@@ -206,3 +213,28 @@ def ask_of(command: Command, wanted: Wanted, namespaces: Namespaces, parse: Pars
         wanted.command_id,
         command.principal,
     )
+
+
+def client_ask(
+    command: Command, namespaces: Namespaces, parse: ParseClient, *, topic_id: str
+) -> Ask:
+    """Return the ask of a Kafka client's command; raises Rejected."""
+    wanted, asked = command.wanted[0], command.asked
+    assert asked is not None, "expected a command of a client"
+    if not wanted.namespace:
+        raise InvalidArgument("Namespace is empty.")
+    namespace = _namespace(wanted.namespace, namespaces)
+    method, request = parse(
+        asked.fields,
+        namespace,
+        size_bytes=asked.size_bytes,
+        nonce=nonce_of(asked.place, topic_id),
+    )
+    return Ask(method, namespace, wanted.workflow_id, request, wanted.command_id)
+
+
+def _namespace(name: str, namespaces: Namespaces) -> Namespace:
+    found = namespaces.by_name(name)
+    if found is None:
+        raise NamespaceNotFound(name)
+    return found

@@ -19,6 +19,8 @@ class Counts(msgspec.Struct):
     oversize: int = 0
     stale: int = 0
     """Wake-ups of something gone."""
+    misrouted: int = 0
+    """Commands of clients on the wrong partition (L11)."""
     forwards_ignored: int = 0
     """Forwards that were taken before, or that came before the ones in front of them (L16)."""
     claims: int = 0

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from streams.log.commands import Namespaces, Parse
+from streams.log.clients import Outgoing
+from streams.log.commands import Namespaces, Parse, ParseClient
 from streams.log.folded import MachineFactory
 from streams.log.outbox import Performer
 from streams.log.ports import Admin, Clock, CommandTopics, Producer, Random, Readers, Store
@@ -26,6 +27,14 @@ class Owners(Protocol):
         ...
 
 
+class Replies(Protocol):
+    """Sends replies to Kafka clients (L17)."""
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Try to send a reply; nobody waits for it."""
+        ...
+
+
 class Outside:
     """The ports and settings of one node's engine."""
 
@@ -44,7 +53,9 @@ class Outside:
         namespaces: Namespaces,
         owners: Owners,
         performer: Performer,
+        replies: Replies,
         parse: Parse,
+        parse_client: ParseClient,
         settings: EngineSettings,
         on_fault: Callable[[str], object],
     ) -> None:
@@ -61,7 +72,9 @@ class Outside:
         self.namespaces = namespaces
         self.owners = owners
         self.performer = performer
+        self.replies = replies
         self.parse = parse
+        self.parse_client = parse_client
         self.settings = settings
         self.on_fault = on_fault
         self.topics: CommandTopics | None = None

@@ -7,6 +7,7 @@ starve each other. The first append whose outcome is not exactly the expected on
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable
 from enum import Enum, auto
 
 import structlog
@@ -18,7 +19,7 @@ from streams.log.append import Flight, is_contiguous
 from streams.log.batch import Batch
 from streams.log.commands import Command, Poison
 from streams.log.counts import Counts
-from streams.log.deciding import Deciding, Moment, Unwritable, Unwritten
+from streams.log.deciding import Deciding, Unwritten
 from streams.log.folded import Folded
 from streams.log.forwarding import Forwarding
 from streams.log.intake import Intake, Taken
@@ -28,6 +29,7 @@ from streams.log.reads import Reads
 from streams.log.takeover import EVENTS, Claimed, Takeover
 from streams.log.timers import Timers
 from streams.log.waiting import Waiting
+from streams.log.writing import Moment, Unwritable, Writing
 from topology.decision import Ask, ReplyBody
 
 _log = structlog.get_logger(__name__)
@@ -80,18 +82,22 @@ class Serving:
             lambda: outside.admin.end(EVENTS, folded.partition), on_ahead=self._wake.set
         )
         self._timers = Timers(self._wake.set)
+        self._writing = Writing(folded, settings, performed=self.outbox.performed)
         self._deciding = Deciding(
             folded,
-            commands_of=(outside.namespaces, outside.parse),
+            self._writing,
+            commands_of=(outside.namespaces, outside.parse, outside.parse_client),
             settings=settings,
             counts=counts,
-            performed=self.outbox.performed,
         )
         self._own: deque[Own] = deque()
         self._flight: Flight | None = None
         self._in_flight = Batch()
         self._base = 0
-        self._blocked: asyncio.Future[None] | None = None
+        self._blocked: asyncio.Future[bool] | None = None
+        self._arrived: dict[str, int] = {}
+        self._read_for: dict[str, int] = {}
+        """Up to which offsets commands arrived before `namespaces` was last read to its end."""
         self._unblocked: Taken | None = None
         self._head: Command | None = None
         self._unwritten: Unwritten | None = None
@@ -118,7 +124,7 @@ class Serving:
         folded = self._folded
         self.clock.appended(claimed.appended_at)
         self.clock.record(folded.position.recorded_at)
-        self._deciding.begin(claimed.topic_ids)
+        self._writing.begin(claimed.topic_ids)
         self.intake.begin(claimed.wanted, claimed.gate, at=self._outside.clock.monotonic())
         self._timers.begin()
         self._unsettled = 0
@@ -134,10 +140,11 @@ class Serving:
     def pause(self) -> None:
         """Stop serving for a claim of our own; waiters stay (T1)."""
         self.is_open = False
-        self._deciding.drop()
+        self._writing.drop()
         self._folded.drop()
         self._timers.begin()
         self._flight = None
+        self._read_for = {}
         self._head = self._unwritten = self._unblocked = None
         if self._blocked is not None:
             self._blocked.cancel()
@@ -149,7 +156,7 @@ class Serving:
             for decided in self._in_flight.transitions:
                 self._folded.answers.drop(decided.command_ids)
             self._fail(self._in_flight, error)
-        self._fail(self._deciding.batch, error)
+        self._fail(self._writing.batch, error)
         self.pause()
         self.outbox.stop()
         self.waiting.fail(error)
@@ -191,7 +198,7 @@ class Serving:
             self._timers.arm_later()
 
     def _reason_to_end(self) -> End | None:
-        if self._flight is not None or not self._deciding.batch.is_empty():
+        if self._flight is not None or not self._writing.batch.is_empty():
             return None
         if self.reads.is_behind():
             _log.warning("foreign_records_found", partition=self._folded.partition)
@@ -204,7 +211,7 @@ class Serving:
         """Whether all that came is decided, accepted, answered and performed."""
         return (
             self._flight is None
-            and self._deciding.batch.is_empty()
+            and self._writing.batch.is_empty()
             and not self.intake.backlog()
             and not self._own
             and self._unwritten is None
@@ -226,10 +233,10 @@ class Serving:
     def _may_decide(self) -> bool:
         """Whether another ask may go into the batch that is being decided."""
         if self._unwritten is not None:
-            return self._flight is None and self._deciding.batch.is_empty()
+            return self._flight is None and self._writing.batch.is_empty()
         if self._wants_claim or (self._unsettled >= _SETTLE_EVERY and self._flight is not None):
             return False
-        batch, settings = self._deciding.batch, self._settings
+        batch, settings = self._writing.batch, self._settings
         is_full = len(batch.records) >= settings.batch_max_count
         return not is_full and batch.size_bytes < settings.batch_max_bytes
 
@@ -267,7 +274,7 @@ class Serving:
             try:
                 command = self._read(taken)
             except Poison as poison:
-                self._deciding.cover(taken.topic, taken.record.offset)
+                self._writing.cover(taken.topic, taken.record.offset)
                 self._deciding.unreadable(taken.topic, taken.record, poison, moment)
                 self.intake.pop()
                 continue
@@ -282,13 +289,16 @@ class Serving:
         try:
             self._deciding.command(command, moment)
         except Unwritable as error:
-            self._unwritten = Unwritten(error, command.wanted[0].command_id, command)
+            caller = command.asked or command.wanted[0].command_id
+            self._unwritten = Unwritten(error, caller, command)
 
     def _read(self, taken: Taken) -> Command | None:
         """Read the next command; None: it waits for `namespaces` (N1)."""
         if self._blocked is not None:
             if not self._blocked.done():
                 return None
+            if self._blocked.result():
+                self._read_for = self._arrived
             self._unblocked, self._blocked = taken, None
         command = commands.read(
             taken.topic,
@@ -299,19 +309,25 @@ class Serving:
         if self._unblocked is taken:
             self._unblocked = None
             return command
-        awaited = commands.awaits(command, self._outside.namespaces)
+        is_fresh = taken.record.offset < self._read_for.get(taken.topic, 0)
+        awaited = commands.awaits(command, self._outside.namespaces, is_fresh=is_fresh)
         if awaited is None:
             return command
-        self._blocked = asyncio.ensure_future(self._wait_for(awaited))
+        self._arrived = self.intake.all_wanted()
+        is_whole = command.namespaces_position <= self._outside.namespaces.position
+        self._blocked = asyncio.ensure_future(self._wait_for(awaited, is_whole=is_whole))
         self._blocked.add_done_callback(lambda _: self._wake.set())
         return None
 
-    async def _wait_for(self, awaited: object) -> None:
+    async def _wait_for(self, awaited: Awaitable[None], *, is_whole: bool) -> bool:
+        """Wait for `namespaces`; whether all that is there was read."""
         try:
             async with asyncio.timeout(self._settings.namespaces_timeout_s):
-                await awaited  # type: ignore[misc]  # commands.awaits returns an awaitable
+                await awaited
         except (TimeoutError, ServiceError) as error:
             _log.warning("namespaces_not_read", partition=self._folded.partition, error=repr(error))
+            return False
+        return is_whole
 
     def _fire_due(self, moment: Moment) -> bool:
         if not self._timers.is_due(moment.now, self.waiting) or self._unwritten is not None:
@@ -342,7 +358,7 @@ class Serving:
         if self._flight is not None:
             return
         moment = Moment(self.clock.now(), b"")
-        batch = self._deciding.launch(moment)
+        batch = self._writing.launch(moment)
         if batch.is_empty():
             self._folded.layers.land()
             self._answer(batch)
@@ -360,7 +376,7 @@ class Serving:
         acknowledged = flight.acknowledgements()
         with folded.lock:
             at = folded.position
-            is_ours = (at.epoch, at.incarnation) == self._deciding.claim
+            is_ours = (at.epoch, at.incarnation) == self._writing.claim
             if not (
                 is_ours
                 and at.next_offset == self._base
@@ -390,6 +406,8 @@ class Serving:
 
     def _leave(self, batch: Batch) -> None:
         self._answer(batch)
+        for outgoing in batch.outgoing:
+            self._outside.replies.send(outgoing)
         self.waiting.touched(batch.runs)
         self.reads.landed(self._folded.position.next_offset)
         self.outbox.accepted(batch.transitions[-1].seq)

@@ -30,6 +30,10 @@ class EngineSettings(msgspec.Struct, frozen=True):
     """Beyond it an ask is decided again as the termination Temporal prescribes (L14)."""
     letter_max_bytes: int = 1 << 20
     """A dead letter repeats a command's value up to this size; the topic has the rest (L13)."""
+    carried_max_bytes: int = 3 << 20
+    """A command of a client on the wrong partition is carried to its own up to this size (L11)."""
+    replies_prefix: str = "replies"
+    """What the names of reply topics begin with that Kafka clients may name (L17)."""
     far_count: int = 5_000
     """Records behind the end beyond which a partition is read by the far reader."""
     answers_keep_s: float = 120.0

@@ -21,6 +21,7 @@ from topology.decision import Ask
 from topology.effects import Effect, OfferTask
 from topology.own_work import StartTask
 from topology.requests import parse
+from topology.typed_commands import request_of
 
 CHILDREN = 3
 LISTENERS = 2
@@ -37,6 +38,7 @@ class Families(Parts):
 
     make_machine = staticmethod(Core)
     parse = staticmethod(parse)
+    parse_client = staticmethod(request_of)
 
     def furnish(self, node: Node) -> Performer:
         """Build the workers of a node."""

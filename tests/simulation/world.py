@@ -28,6 +28,7 @@ from typing import Any
 from schemas.codec import COMMAND
 from schemas.errors import Internal, NotTheOwner, OutcomeUnknown, ServiceError
 from schemas.ids import workflow_key, workflow_partition
+from streams.log.clients import Outgoing
 from streams.log.folded import MachineFactory
 from streams.log.node import HistoryNode
 from streams.log.outbox import Performer
@@ -139,6 +140,7 @@ class Parts:
 
     make_machine: MachineFactory = staticmethod(log_toy.Toy)
     parse = staticmethod(log_toy.parse)
+    parse_client = staticmethod(log_toy.parse_client)
 
     def furnish(self, node: "Node") -> Performer:
         """Build what a node has beside its engine; return its performer."""
@@ -188,7 +190,9 @@ class Node:
             namespaces=self.namespaces,
             owners=SimOwners(world.owners),
             performer=self.performer,
+            replies=world,
             parse=world.parts.parse,
+            parse_client=world.parts.parse_client,
             settings=world.settings,
             on_fault=self._fault,
         )
@@ -237,9 +241,14 @@ class World:
         self.nodes: list[Node] = []
         self.owners: dict[int, int] = {}
         self.performed: list[tuple[int, Effect]] = []
+        self.replies: list[Outgoing] = []
         self.journal = audit.Journal()
         self.expects_faults = False
         self._names = 0
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Take a reply to a Kafka client."""
+        self.replies.append(outgoing)
 
     # -- nodes
 

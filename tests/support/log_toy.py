@@ -6,6 +6,7 @@ One counter per workflow id. It caches what it decides, as the real core does, s
 
 import zlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -59,6 +60,17 @@ def parse(method: str, request: bytes) -> object:
     if method not in METHODS:
         raise Unimplemented(f"method {method} is not a command")
     return int(request or b"0")
+
+
+def parse_client(
+    fields: dict[str, Any], namespace: Namespace, *, size_bytes: int, nonce: str
+) -> tuple[str, object]:
+    """Read a toy's request from `commands`."""
+    del namespace, size_bytes, nonce
+    kind, body = fields["body"]
+    if kind != "millrace.GrpcRequest":
+        raise Unimplemented(f"{kind} is not for toys")
+    return body["method"], parse(body["method"], body["request"])
 
 
 def evolve(state: Counter, fact: StateFact) -> Counter:
