@@ -44,6 +44,8 @@ class LakeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     segment_rows_count: int = 131_072
     """Most runs in one Parquet file."""
+    segment_bytes: int = 32 << 20
+    """About the most bytes of one Parquet file; a merge holds some times this in memory."""
     group_bytes: int = 4 << 20
     """About how many bytes are read at once, uncompressed."""
     fanout_count: int = 8
