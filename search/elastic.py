@@ -93,7 +93,8 @@ class ElasticStore:
                 id=mapping.id_of(namespace_id, run_id),
                 source_includes=[mapping.RECORD],
             )
-            return mapping.document_of(answer["_source"]) if answer.get("found") else None
+        source = answer.get("_source", {})  # a deleted run has no record
+        return mapping.document_of(source[mapping.RECORD]) if mapping.RECORD in source else None
 
     def list(self, namespace_id: str, query: Query, size: int, token: bytes = b"") -> Page:
         """Return a page: open runs first, then the newest closed, unless the query says else."""
@@ -104,19 +105,19 @@ class ElasticStore:
                 query=search_query(namespace_id, query.where),
                 sort=sort(query),
                 size=size + 1,
-                source_includes=[mapping.RECORD],
+                source=False,
+                stored_fields="_none_",
+                docvalue_fields=[{"field": mapping.RECORD}],
                 track_total_hits=False,
                 allow_partial_search_results=False,
                 search_after=[_sent(value) for value in after] or None,
             )
         hits = answer["hits"]["hits"]
         shown = hits[:size]
-        documents = (mapping.document_of(hit["_source"]) for hit in shown)
+        documents = tuple(mapping.document_of(hit["fields"][mapping.RECORD][0]) for hit in shown)
         is_last = len(hits) <= size
-        return Page(
-            tuple(document for document in documents if document is not None),
-            b"" if is_last else pack_token(_sort_values(shown[-1]["sort"], query)),
-        )
+        token = b"" if is_last else pack_token(_sort_values(shown[-1]["sort"], query))
+        return Page(documents, token)
 
     def count(self, namespace_id: str, query: Query) -> int:
         """Return how many runs match."""

@@ -101,10 +101,9 @@ def source_of(document: Document, *, is_bare: bool = False) -> Source:
     return source
 
 
-def document_of(source: Source) -> Document | None:
-    """Return the document in a source, None if it is of a deleted run."""
-    packed = source.get(RECORD)
-    return unpack(base64.b64decode(packed)) if packed else None
+def document_of(packed: str) -> Document:
+    """Return the document in a Record."""
+    return unpack(base64.b64decode(packed))
 
 
 def tombstone(deleted_at: int) -> Source:
@@ -164,6 +163,7 @@ def _mappings() -> dict[str, Any]:
         "dynamic_templates": templates,
         "properties": {
             NAMESPACE: {"type": "keyword"},
+            RECORD: {"type": "binary", "doc_values": True},  # a page is read from these alone
             DELETED_AT: {"type": "long"},
             PARTITION: {"type": "integer"},
             CURSOR: {"type": "object", "enabled": False},

@@ -4,6 +4,7 @@ Prints the rows of the speed table that concern stores: a page of 100 runs out o
 order, by type, by a custom keyword and 500 pages deep, a count by status, and what indexing costs
 us a run (start and close). SQLite always, Elasticsearch where a URL is given. CPU is ours alone.
 """
+# ruff: noqa: T201 - it prints a table
 
 import argparse
 import random
