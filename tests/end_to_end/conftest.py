@@ -1,4 +1,4 @@
-"""Servers for the tests: on the embedded broker, and on a real Apache Kafka."""
+"""Servers for the tests: on the embedded broker, on a real Apache Kafka, and two nodes on one."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,18 +6,27 @@ from pathlib import Path
 import pytest
 from temporalio.client import Client
 
+from tests.support.alternating import alternating
 from tests.support.kafka_real import real_kafka, why_absent
 from tests.support.millrace_server import MillraceServer
 
-KAFKAS = ["embedded", pytest.param("real", marks=pytest.mark.real)]
+KAFKAS = [
+    "embedded",
+    pytest.param("real", marks=pytest.mark.real),
+    pytest.param("two nodes", marks=pytest.mark.real),
+]
 
 
 @pytest.fixture(scope="session", params=KAFKAS)
-def kafka(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+def variant(request: pytest.FixtureRequest) -> str:
+    """Return what the servers of a run are."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def kafka(variant: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the address of a real Kafka, or nothing: the embedded broker."""
-    if request.param == "embedded":
+    if variant == "embedded":
         yield ""
         return
     if reason := why_absent():
@@ -33,10 +42,26 @@ def server(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mil
         yield running
 
 
+@pytest.fixture(scope="session")
+def second(
+    variant: str, kafka: str, server: MillraceServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MillraceServer | None]:
+    """Yield a second node beside the server, where the variant has one."""
+    if variant != "two nodes":
+        yield None
+        return
+    assert server.is_running
+    scratch = tmp_path_factory.mktemp("second")
+    with MillraceServer(scratch, kafka=kafka, is_node=True) as running:
+        yield running
+
+
 @pytest.fixture
-async def client(server: MillraceServer) -> Client:
-    """Return a client of the shared server."""
-    return await Client.connect(server.address)
+async def client(server: MillraceServer, second: MillraceServer | None) -> Client:
+    """Return a client of the shared server; with two nodes, of both in turn."""
+    if second is None:
+        return await Client.connect(server.address)
+    return await alternating(server.address, second.address)
 
 
 @pytest.fixture

@@ -35,13 +35,16 @@ class MillraceServer:
         folder: Path | None = None,
         kafka: str = "",
         options: tuple[str, ...] = (),
+        is_node: bool = False,
     ) -> None:
+        """`is_node`: one of several on a Kafka (`millrace serve`), instead of `millrace dev`."""
         self.folder = folder
         self.address = ""
         self.kafka_address = ""
         self.stderr_path = scratch / "millrace.stderr"
         self._kafka = kafka
         self._options = options
+        self._is_node = is_node
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -63,9 +66,10 @@ class MillraceServer:
     def command(self) -> list[str]:
         """Return the command line."""
         port = self.address.rpartition(":")[2] or "0"
-        line = [sys.executable, "-m", "infra.cli", "dev", "--port", port]
+        name, folder = ("serve", "--data-dir") if self._is_node else ("dev", "--db-filename")
+        line = [sys.executable, "-m", "infra.cli", name, "--port", port]
         if self.folder is not None:
-            line += ["--db-filename", str(self.folder)]
+            line += [folder, str(self.folder)]
         if self._kafka:
             line += ["--kafka", self._kafka]
         return [*line, *self._options]
