@@ -64,7 +64,9 @@ async def load(*clients: Client) -> AsyncIterator[list[str]]:
     async def keep_on(client: Client, queue: str) -> None:
         while not is_over.is_set():
             name = fresh("load")
-            answers.append(await client.execute_workflow(Echo.run, name, id=name, task_queue=queue))
+            answers.append(
+                await client.execute_workflow(Greet.run, name, id=name, task_queue=queue)
+            )
 
     async with working(clients[0]) as queue:
         tasks = [asyncio.create_task(keep_on(client, queue)) for client in clients * 4]
