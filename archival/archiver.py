@@ -1,151 +1,121 @@
-"""Archive closed runs and read them back: one `Archive` for one URI.
+"""Archive closed runs: history first, then the record, then the lake, each written once.
 
-Archiving is idempotent: of a run there is one history and one record, however often and by however
-many it is archived, and what a crash left half-done is finished by the next. A history that was
-not written whole is never shown as one.
+A run counts as archived when all three are durable, and only then. Whoever is stopped before that
+is repeated: the second time finds what is there and writes the rest. Many runs share one write to
+the lake. A run that cannot be archived comes back with its reason, and the others go on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
-from archival.history_files import HistoryFiles
-from archival.history_objects import HistoryObjects
-from archival.proto_json import Malformed
-from archival.record import Record, Types, parse_record, record_of, to_text
-from archival.records import RecordFiles, RecordObjects
-from archival.run import ClosedRun, HistoryPage, Refused, RunKey, Written
+import msgspec
+
+from archival.archive import Archive
+from archival.record import Record
+from archival.row import ArchivedRun, row_of
+from archival.run import ClosedRun, Refused, RunKey, Written
 from archival.settings import ArchivalSettings
-from archival.store import Store
-from archival.uri import Uri
-from schemas.errors import NotFound
-from schemas.temporal import history
+from schemas.errors import ServiceError
 
 
-class Histories(Protocol):
-    """Histories in a store, in one of Temporal's layouts."""
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of one run: archived, refused for good (Refused), or to be tried again."""
 
-    def write(self, run: ClosedRun) -> Written:
-        """Write a history, or what is missing of it; raises Refused."""
-        ...
+    key: RunKey
+    row: ArchivedRun | None = None
+    error: ServiceError | None = None
 
-    def page(
-        self, key: RunKey, size: int, token: bytes = b"", version: int | None = None
-    ) -> HistoryPage:
-        """Return whole batches of at least `size` events; raises NotFound, Damaged."""
-        ...
+    @property
+    def is_archived(self) -> bool:
+        """Whether all of it is durable."""
+        return self.error is None
 
-    def bodies(self, key: RunKey, version: int) -> Iterator[bytes]:
-        """Return the bytes of its objects in their order; none if it is not there."""
-        ...
-
-    def last_event(self, key: RunKey) -> history.HistoryEvent:
-        """Return its last event; raises NotFound, Damaged."""
-        ...
-
-    def delete(self, key: RunKey) -> None:
-        """Remove all versions of it."""
-        ...
+    @property
+    def is_refused(self) -> bool:
+        """Whether trying again is no use."""
+        return isinstance(self.error, Refused)
 
 
-class Records(Protocol):
-    """Visibility records in a store, in one of Temporal's layouts."""
+class Archiver:
+    """Writes closed runs of namespaces whose archives these are; either may be off (None)."""
 
-    def names(self, record: Record) -> tuple[str, ...]:
-        """Return the names of its copies."""
-        ...
-
-    def find(self, key: RunKey, closed_at: int) -> bytes | None:
-        """Return the record of a run that closed then."""
-        ...
-
-    def all(self, namespace_id: str) -> Iterator[bytes]:
-        """Return every record of a namespace once."""
-        ...
-
-
-class Archive:
-    """The archive at one URI."""
-
-    def __init__(self, uri: Uri, store: Store, settings: ArchivalSettings | None = None) -> None:
+    def __init__(
+        self,
+        histories: Archive | None,
+        records: Archive | None,
+        settings: ArchivalSettings | None = None,
+    ) -> None:
         settings = settings or ArchivalSettings()
-        self.uri = uri
-        self.store = store
-        is_folder = uri.scheme == "file"
-        self.histories: Histories = (
-            HistoryFiles(store) if is_folder else HistoryObjects(store, settings.blob_bytes)
-        )
-        self.records: Records = RecordFiles(store) if is_folder else RecordObjects(store)
-        self._workers = ThreadPoolExecutor(settings.workers_count, "archive")
+        self._histories = histories
+        self._records = records
+        self._workers = ThreadPoolExecutor(settings.workers_count, "archiver")
 
-    def check(self) -> None:
-        """Raise InvalidArgument unless runs can be archived here."""
-        self.store.check()
+    def archive(self, run: ClosedRun) -> ArchivedRun | None:
+        """Archive one run; raises Refused, or Unavailable and its like when to be tried again."""
+        (outcome,) = self.archive_all([run])
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.row
 
-    def archive_history(self, run: ClosedRun) -> Written:
-        """Write a run's history; raises Refused, Unavailable."""
-        run.check()
-        return self.histories.write(run)
-
-    def archive_record(self, run: ClosedRun, history_uri: str = "") -> Record:
-        """Write a run's visibility record, all its copies; raises Refused, Unavailable."""
-        record = record_of(run, history_uri)
-        text = to_text(record)
-        names = self.records.names(record)
-        for _ in self._workers.map(lambda name: self._write_record(name, text), names):
-            pass
-        return record
-
-    def history_page(
-        self, key: RunKey, size: int, token: bytes = b"", version: int | None = None
-    ) -> HistoryPage:
-        """Return a page of a history: at least `size` events but for the last; raises NotFound."""
-        return self.histories.page(key, max(1, size), token, version)
-
-    def history(self, key: RunKey, size: int = 1_000) -> Iterator[history.History]:
-        """Return the batches of a whole history, a page in memory at a time."""
-        page = self.history_page(key, size)
-        yield from page.batches
-        while page.token:
-            page = self.history_page(key, size, page.token)
-            yield from page.batches
-
-    def describe(
-        self, key: RunKey, types: Types | None = None, *, closed_at: int | None = None
-    ) -> Record:
-        """Return the record of a run; raises NotFound.
-
-        Its name holds the time at which it closed: that of the last event, where not given.
-        """
-        if closed_at is None:
-            event_time = self.histories.last_event(key).event_time
-            closed_at = event_time.seconds * 1_000_000_000 + event_time.nanos
-        text = self.records.find(key, closed_at)
-        if text is None:
-            raise NotFound(f"expected an archived record of {key.run_id}, found none")
-        return parse_record(text, types)
+    def archive_all(self, runs: Sequence[ClosedRun]) -> list[Outcome]:
+        """Archive runs, some at a time, and say of each what became of it, in their order."""
+        outcomes = list(self._workers.map(self._written, runs))
+        if self._records is None:
+            return outcomes
+        by_namespace: dict[str, list[ArchivedRun]] = {}
+        for outcome in outcomes:
+            if outcome.row is not None:
+                by_namespace.setdefault(outcome.key.namespace_id, []).append(outcome.row)
+        failed = {
+            namespace_id: error
+            for namespace_id, rows in by_namespace.items()
+            if (error := _tried(self._records.lake(namespace_id).add, rows)) is not None
+        }
+        return [_unless(outcome, failed.get(outcome.key.namespace_id)) for outcome in outcomes]
 
     def delete(self, record: Record) -> None:
-        """Remove a run: its record first, its history last, so that a rest is found again."""
-        self.store.delete(self.records.names(record))
-        self.histories.delete(record.key)
+        """Remove a run from the archive: from lists first, its history last; repeatable."""
+        if self._records is not None:
+            lake = self._records.lake(record.key.namespace_id)
+            lake.remove([(record.key.run_id, record.closed_at)])
+            self._records.delete_record(record)
+        if self._histories is not None:
+            self._histories.delete_history(record.key)
 
     def close(self) -> None:
-        """Let go of threads and connections; idempotent."""
+        """Let go of its threads; the archives are their opener's to close."""
         self._workers.shutdown()
-        self.store.close()
 
-    def _write_record(self, name: str, text: bytes) -> None:
-        """Write one copy; one that is there stays, unless it is none."""
-        if self.store.put_new(name, (text,)):
-            return
-        found = self.store.get(name)
-        if found == text:
-            return
+    def _written(self, run: ClosedRun) -> Outcome:
+        """Write what is a run's own."""
         try:
-            theirs, ours = parse_record(found).key, parse_record(text).key
-        except Malformed:
-            self.store.put(name, (text,))
-            return
-        if theirs != ours:
-            raise Refused(f"expected {name!r} to belong to {ours}, found {theirs}")
+            return self._write(run)
+        except ServiceError as error:
+            return Outcome(run.key, error=error)
+        except Exception as error:  # noqa: BLE001 - a run that is not what we expect is set aside
+            return Outcome(run.key, error=Refused(f"{type(error).__name__}: {error}"))
+
+    def _write(self, run: ClosedRun) -> Outcome:
+        written: Written | None = None
+        uri = ""
+        if self._histories is not None:
+            written = self._histories.archive_history(run)
+            uri = self._histories.uri.text
+        if self._records is None:
+            return Outcome(run.key)
+        record = self._records.archive_record(run, uri)
+        return Outcome(run.key, row=row_of(record, written))
+
+
+def _tried(
+    add: Callable[[list[ArchivedRun]], None], rows: list[ArchivedRun]
+) -> ServiceError | None:
+    try:
+        add(rows)
+    except ServiceError as error:
+        return error
+    return None
+
+
+def _unless(outcome: Outcome, error: ServiceError | None) -> Outcome:
+    return outcome if error is None or outcome.row is None else Outcome(outcome.key, error=error)

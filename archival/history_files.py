@@ -11,7 +11,7 @@ from typing import Final
 
 from archival.blobs import checked, elements, events_count, is_same, parse_batch
 from archival.history_objects import ABSENT
-from archival.layout import history_file, history_file_stem
+from archival.layout import history_file, history_file_stem, history_files_of
 from archival.proto_json import Malformed
 from archival.run import (
     ClosedRun,
@@ -34,7 +34,7 @@ _SAME, _OTHER, _BROKEN = "same", "other", "broken"
 
 
 class HistoryFiles:
-    """A `archiver.Histories` with one file for each history."""
+    """A `archive.Histories` with one file for each history."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -83,6 +83,10 @@ class HistoryFiles:
         """Remove all versions of a history."""
         stem = f"{history_file_stem(key)}_"
         self._store.delete([one.key for one in self._store.list(stem)])
+
+    def prefix(self, namespace_id: str) -> str:
+        """Return how the names of a namespace's histories begin."""
+        return history_files_of(namespace_id)
 
     def _compared(self, name: str, run: ClosedRun) -> Written:
         verdict = self._verdict(name, run)

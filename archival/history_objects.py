@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from archival.blobs import Batch, Blob, body_of, checked, events_count, is_same, parse_blob
-from archival.layout import history_folders
+from archival.layout import history_folders, namespace_folder
 from archival.proto_json import Malformed
 from archival.run import (
     ClosedRun,
@@ -31,7 +31,7 @@ ABSENT: Final = "requested workflow history does not exist"
 
 
 class HistoryObjects:
-    """A `archiver.Histories` in numbered objects."""
+    """A `archive.Histories` in numbered objects."""
 
     def __init__(self, store: Store, blob_bytes: int) -> None:
         self._store = store
@@ -93,6 +93,10 @@ class HistoryObjects:
         names = [one.key for one in self._store.list(history_folders(key)[0])]
         names.sort(key=lambda name: (len(name), name), reverse=True)
         self._store.delete(names)
+
+    def prefix(self, namespace_id: str) -> str:
+        """Return how the names of a namespace's histories begin."""
+        return f"{namespace_folder(namespace_id)}/history/"
 
     def _write_blob(self, name: str, run: ClosedRun, ahead: "_Ahead") -> bytes:
         batches = ahead.take()

@@ -67,6 +67,11 @@ def history_file_stem(key: RunKey) -> str:
     )
 
 
+def history_files_of(namespace_id: str) -> str:
+    """Return how the names of a namespace's history files begin."""
+    return str(fingerprint64(_bytes(namespace_id)))
+
+
 def record_file(place: RecordPlace) -> str:
     """Return the name of a record's file."""
     run = fingerprint64(_bytes(place.key.run_id))

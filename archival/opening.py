@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from archival.archiver import Archive
+from archival.archive import Archive
 from archival.files import FileStore
 from archival.s3 import S3Store
 from archival.settings import ArchivalSettings

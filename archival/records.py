@@ -13,7 +13,7 @@ _NANOSECONDS: Final = 1_000_000_000
 
 
 class RecordObjects:
-    """A `archiver.Records`: four copies of each, by type and workflow id, close and start."""
+    """A `archive.Records`: four copies of each, by type and workflow id, close and start."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -30,17 +30,17 @@ class RecordObjects:
                 return text
         return None
 
-    def all(self, namespace_id: str) -> Iterator[bytes]:
+    def all(self, namespace_id: str, after: str = "") -> Iterator[tuple[str, bytes]]:
         """Return every record of a namespace once: of its copies the one by type and close."""
         folder = f"{namespace_folder(namespace_id)}/visibility/workflowTypeName/"
-        for entry in self._store.list(folder):
+        for entry in self._store.list(folder, after=after):
             parts = entry.key.rsplit("/", 3)
             if len(parts) == 4 and parts[1] == "closeTimeout":
-                yield self._store.get(entry.key)
+                yield entry.key, self._store.get(entry.key)
 
 
 class RecordFiles:
-    """A `archiver.Records`: one file each, in the folder of the namespace."""
+    """A `archive.Records`: one file each, in the folder of the namespace."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -53,11 +53,11 @@ class RecordFiles:
         """Return the record of a run that closed then."""
         return _record_at(self._store, record_file(_Place(key, closed_at)), key)
 
-    def all(self, namespace_id: str) -> Iterator[bytes]:
+    def all(self, namespace_id: str, after: str = "") -> Iterator[tuple[str, bytes]]:
         """Return every record of a namespace."""
-        for entry in self._store.list(f"{namespace_folder(namespace_id)}/"):
+        for entry in self._store.list(f"{namespace_folder(namespace_id)}/", after=after):
             if entry.key.endswith(".visibility"):
-                yield self._store.get(entry.key)
+                yield entry.key, self._store.get(entry.key)
 
 
 class _Place:

@@ -1,0 +1,184 @@
+"""Start a real S3 protocol server: moto's, as a process of its own.
+
+When `MILLRACE_TEST_S3` holds a URL, that service is used instead (credentials from the usual
+environment variables); it must let buckets be made. A proxy in front (`FaultyS3`) breaks what it is
+told to break, since no server does so on request.
+"""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from struct import pack
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import pytest
+
+ADDRESS_VARIABLE = "MILLRACE_TEST_S3"
+START_TIMEOUT = 60.0
+REGION = "us-east-1"
+
+_SLOW_DOWN = b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>later</Message></Error>'
+_HOP = {"connection", "transfer-encoding", "keep-alive", "expect", "date", "server"}
+
+
+class S3DidNotStartError(RuntimeError):
+    """The server did not come up."""
+
+
+@contextlib.contextmanager
+def s3_server() -> Iterator[str]:
+    """Yield the URL of a service, with credentials in the environment."""
+    if given := os.environ.get(ADDRESS_VARIABLE):
+        yield given
+        return
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryFile() as output:
+        patch.setenv("AWS_ACCESS_KEY_ID", "tests")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        port = _free_port()
+        line = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        process = subprocess.Popen(line, stdout=output, stderr=output)
+        try:
+            _wait(port, process, output)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
+            process.wait()
+
+
+def make_bucket(url: str, bucket: str) -> None:
+    """Make a bucket."""
+    client = boto3.client("s3", endpoint_url=url, region_name=REGION)
+    client.create_bucket(Bucket=bucket)
+    client.close()
+
+
+Fault = str
+"""`slow_down`, `reset_before`, `reset_after`, `half_body`, or nothing."""
+Plan = Callable[[str, str], Fault]
+"""What to break, by method and path of a request."""
+
+
+class FaultyS3:
+    """A proxy in front of a service that breaks what its plan says."""
+
+    def __init__(self, upstream: str) -> None:
+        self.plan: Plan = lambda _method, _path: ""
+        self.requests: list[tuple[str, str, Fault]] = []
+        self._upstream = urlsplit(upstream).netloc
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop it."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> "FaultyS3":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def faults(self) -> list[Fault]:
+        """Return what was broken so far."""
+        return [fault for _, _, fault in self.requests if fault]
+
+    def fault(self, method: str, path: str) -> Fault:
+        """Decide about one request."""
+        fault = self.plan(method, path)
+        self.requests.append((method, path, fault))
+        return fault
+
+    def forward(self, method: str, path: str, body: bytes, headers: Any) -> tuple[int, Any, bytes]:
+        """Ask the service."""
+        connection = HTTPConnection(self._upstream, timeout=30)
+        try:
+            kept = {name: value for name, value in headers.items() if name.lower() not in _HOP}
+            connection.request(method, path, body or None, kept)
+            answer = connection.getresponse()
+            return answer.status, answer.getheaders(), answer.read()
+        finally:
+            connection.close()
+
+
+def _handler_of(proxy: FaultyS3) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            fault = proxy.fault(self.command, self.path)
+            if fault == "slow_down":
+                self.send(503, [("Content-Type", "application/xml")], _SLOW_DOWN)
+                return
+            if fault == "reset_before":
+                self.reset()
+                return
+            status, headers, found = proxy.forward(self.command, self.path, body, self.headers)
+            if fault == "reset_after":
+                self.reset()
+                return
+            self.send(status, headers, found, is_half=fault == "half_body")
+
+        def send(
+            self, status: int, headers: list[tuple[str, str]], body: bytes, *, is_half: bool = False
+        ) -> None:
+            self.send_response_only(status)
+            lengths = [value for name, value in headers if name.lower() == "content-length"]
+            for name, value in headers:
+                if name.lower() not in _HOP | {"content-length"}:
+                    self.send_header(name, value)
+            is_head = self.command == "HEAD"
+            self.send_header(
+                "Content-Length", lengths[0] if is_head and lengths else str(len(body))
+            )
+            self.end_headers()
+            if is_half:
+                self.wfile.write(body[: len(body) // 2])
+                self.wfile.flush()
+                self.reset()
+            elif not is_head:
+                self.wfile.write(body)
+
+        def reset(self) -> None:
+            self.close_connection = True
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, pack("ii", 1, 0))
+            self.connection.close()
+
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer  # noqa: N815 - the library's names
+
+    return Handler
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait(port: int, process: subprocess.Popen[bytes], output: Any) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        threading.Event().wait(0.05)
+    output.seek(0)
+    raise S3DidNotStartError(output.read().decode(errors="replace")[-2_000:])
