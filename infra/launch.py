@@ -37,6 +37,9 @@ def launch(settings: Settings) -> int:
     log.configure(settings.log)
     if "frontend" in settings.node.roles:
         check_port_free(settings.node.ip, settings.node.port)
+    check_port_free(
+        settings.node.internal_ip, settings.node.internal_port, option="--internal-port"
+    )
     path = settings.node.data_dir
     folder = DataFolder.temporary() if path is None else DataFolder(path, is_temporary=False)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -48,8 +51,8 @@ def launch(settings: Settings) -> int:
     return 0
 
 
-def check_port_free(ip: str, port: int) -> None:
-    """Raise StartFailure when the gRPC port cannot be had: before anything slow begins."""
+def check_port_free(ip: str, port: int, *, option: str = "--port") -> None:
+    """Raise StartFailure when a port cannot be had: before anything slow begins."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             ip, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -60,7 +63,7 @@ def check_port_free(ip: str, port: int) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise StartFailure(
-            f"Cannot listen on {ip}:{port} ({reason}); choose another port with --port."
+            f"Cannot listen on {ip}:{port} ({reason}); choose another port with {option}."
         ) from error
 
 

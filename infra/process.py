@@ -73,7 +73,6 @@ VISIBILITY: Final = "visibility"
 _REFUSED: Final = (ServiceError, UnsafeTopic, WrongPartitions, AddressUnusable)
 _READ_TRIES: Final = 50
 _READ_DELAY_S: Final = 0.1
-_CLOCK_TRIES: Final = 20
 _REPLIES_TIMEOUT_S: Final = 2.0
 
 OnFailure = Callable[[str], None]
@@ -102,7 +101,7 @@ class Node:
         self._frontend: Frontend | None = None
         self._public: Frontend | None = None
         self._internal_address = ""
-        self._looking: asyncio.Task[None] | None = None
+        self._looking: tuple[asyncio.Task[None], ...] = ()
 
     @property
     def address(self) -> str:
@@ -164,8 +163,6 @@ class Node:
         functions = links.functions(namespaces)
         frontend = self._made_frontend(services, functions)
         await self._joined()
-        if HISTORY in self._has:
-            await self._clock_checked()
         links.open(port, services)
         if frontend is not None:
             await frontend.start()
@@ -341,7 +338,10 @@ class Node:
             self._apps[HISTORY] = app
             history.read_commands_through(app)
             await history.start()
-            self._looking = asyncio.ensure_future(rejoin_when_warm(app, history.warm))
+            self._looking += (
+                asyncio.ensure_future(rejoin_when_warm(app, history.warm)),
+                asyncio.ensure_future(self._check_clock()),
+            )
         if matching is not None and MATCHING in self._has:
             crashed = self._crashed("the matching group")
             app = build_matching(self._group(MATCHING), matching, on_crash=crashed)
@@ -363,8 +363,8 @@ class Node:
 
     async def _left(self) -> None:
         """Decide and answer what was appended, and leave the groups."""
-        if self._looking is not None:
-            self._looking.cancel()
+        for task in self._looking:
+            task.cancel()
         if self._matching is not None:
             await self._matching.stop()
         await asyncio.gather(self._left_history(), self._left_group(MATCHING))
@@ -403,20 +403,15 @@ class Node:
         if app is not None:
             await app.evict(member_id)
 
-    async def _clock_checked(self) -> None:
-        """Refuse to start where this machine's clock and Kafka's are far apart."""
+    async def _check_clock(self) -> None:
+        """End where this machine's clock and Kafka's are far apart, once a claim tells."""
         assert isinstance(self._history.node, HistoryNode), "expected the history role"
-        limit_s = self._settings.node.clock_tolerance_s
-        for _ in range(_CLOCK_TRIES):
-            difference = self._history.node.clock_difference()
-            if difference is not None:
-                break
+        while (difference := self._history.node.clock_difference()) is None:  # noqa: ASYNC110  rare
             await asyncio.sleep(_READ_DELAY_S)
-        else:
-            return  # nothing is ours yet
+        limit_s = self._settings.node.clock_tolerance_s
         if abs(difference) > limit_s * 1e9:
             ahead = "ahead of" if difference > 0 else "behind"
-            raise StartFailure(
+            self._on_failure(
                 f"The clock of this machine is {abs(difference) / 1e9:.0f} s {ahead} Kafka's; "
                 f"set it right (allowed: node.clock_tolerance_s = {limit_s:g})."
             )

@@ -1,4 +1,5 @@
 """Roles that this node does not have: whatever is asked of them belongs to another node."""
+# ruff: noqa: ARG002 - the arguments are those of the real ones
 
 import asyncio
 from typing import Never
@@ -23,27 +24,27 @@ class NoHistory:
     def park(
         self,
         partition: int,
-        command_id: bytes,  # noqa: ARG002  as HistoryNode has it
+        command_id: bytes,
         *,
-        hold: Hold | None = None,  # noqa: ARG002  the same
+        hold: Hold | None = None,
     ) -> asyncio.Future[bytes]:
         """Raise NotTheOwner."""
         raise _elsewhere("history", partition)
 
-    def watch(self, partition: int, run_id: str) -> Never:  # noqa: ARG002  as HistoryNode has it
+    def watch(self, partition: int, run_id: str) -> Never:
         """Raise NotTheOwner."""
         raise _elsewhere("history", partition)
 
-    async def own_work(self, partition: int, ask: Ask) -> Never:  # noqa: ARG002  the same
+    async def own_work(self, partition: int, ask: Ask) -> Never:
         """Raise NotTheOwner."""
         raise _elsewhere("history", partition)
 
     async def read(
         self,
         partition: int,
-        method: str,  # noqa: ARG002  as HistoryNode has it
-        request: object,  # noqa: ARG002  the same
-        namespace_id: str,  # noqa: ARG002  the same
+        method: str,
+        request: object,
+        namespace_id: str,
     ) -> Never:
         """Raise NotTheOwner."""
         raise _elsewhere("history", partition)
@@ -54,19 +55,19 @@ class NoMatching:
 
     async def poll(  # noqa: PLR0913  as MatchingNode has it
         self,
-        namespace: Namespace,  # noqa: ARG002  as MatchingNode has it
+        namespace: Namespace,
         queue: str,
-        kind: TaskKind,  # noqa: ARG002  the same
+        kind: TaskKind,
         *,
-        poll_id: str,  # noqa: ARG002  the same
-        identity: str,  # noqa: ARG002  the same
-        timeout_s: float,  # noqa: ARG002  the same
-        worker: Worker,  # noqa: ARG002  the same
+        poll_id: str,
+        identity: str,
+        timeout_s: float,
+        worker: Worker,
     ) -> Never:
         """Raise NotTheOwner."""
         raise NotTheOwner(f"task queue {queue} is not on this node")
 
-    def describe(self, namespace_id: str, queue: str, kind: TaskKind) -> Never:  # noqa: ARG002
+    def describe(self, namespace_id: str, queue: str, kind: TaskKind) -> Never:
         """Raise NotTheOwner."""
         raise NotTheOwner(f"task queue {queue} is not on this node")
 
@@ -76,11 +77,11 @@ class NoMatching:
 
     async def query(
         self,
-        namespace_id: str,  # noqa: ARG002  as MatchingNode has it
+        namespace_id: str,
         queue: str,
-        query: QueryTask,  # noqa: ARG002  the same
+        query: QueryTask,
         *,
-        timeout_s: float,  # noqa: ARG002  the same
+        timeout_s: float,
     ) -> Never:
         """Raise NotTheOwner."""
         raise NotTheOwner(f"task queue {queue} is not on this node")
