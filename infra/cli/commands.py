@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Final
 
-from infra.cli import dev, serve
+from infra.cli import dead_letters, dev, serve, tail
 from infra.failures import CANNOT_START, FAILED, NodeFailure, StartFailure
 from infra.sources import SettingsError
 
@@ -21,6 +21,7 @@ examples:
   millrace dev --db-filename ./data          keeps its data in ./data
   millrace dev --port 7300 -n orders         another port, and a namespace `orders`
   millrace serve --kafka 127.0.0.1:9092      one node of several on a Kafka of yours
+  millrace tail --kafka 127.0.0.1:9092       commands and events as they come
 
 try next:
   millrace dev --help                        every option
@@ -41,6 +42,10 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     dev.configure(_command(commands, "dev", dev.SUMMARY, dev.EPILOG))
     serve.configure(_command(commands, "serve", serve.SUMMARY, serve.EPILOG))
+    tail.configure(_command(commands, "tail", tail.SUMMARY, tail.EPILOG))
+    dead_letters.configure(
+        _command(commands, "dead-letters", dead_letters.SUMMARY, dead_letters.EPILOG)
+    )
     server = _command(commands, "server", "Temporal's spelling of `dev`.", "")
     inner = server.add_subparsers(title="commands", metavar="COMMAND", required=True)
     dev.configure(_command(inner, "start-dev", dev.SUMMARY, dev.EPILOG))
