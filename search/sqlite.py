@@ -6,6 +6,7 @@ one and is replaced atomically. What is sent comes from `to_sql.py`, `sql_plan.p
 `sql_rows.py`; this file only runs it.
 """
 
+import fcntl
 import os
 import queue
 import sqlite3
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Self
+from typing import IO, Final, Self
 
 from schemas.errors import Unavailable
 from search import sql_schema
@@ -46,6 +47,7 @@ class SqliteStore:
     ) -> None:
         """Open the live generation of a folder, or `generation`, and create what is missing."""
         folder.mkdir(parents=True, exist_ok=True)
+        self._lock = None if generation else _locked(folder)
         self._folder = folder
         self._settings = settings
         self._clock = clock
@@ -139,6 +141,8 @@ class SqliteStore:
     def close(self) -> None:
         """Close it; idempotent."""
         self._live.close()
+        if self._lock is not None:
+            self._lock.close()
 
 
 class _Generation:
@@ -285,6 +289,19 @@ def _translated() -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise Unavailable(f"search store: {error}") from error
+
+
+def _locked(folder: Path) -> IO[bytes]:
+    """Return the folder's lock file, locked: a rebuild in one process would pass another by."""
+    lock = (folder / "lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise Unavailable(
+            f"expected {folder} to be free, but another search store has it"
+        ) from None
+    return lock
 
 
 def _name(number: int) -> str:

@@ -23,9 +23,7 @@ from search.attributes import (
 from search.query import syntax
 from search.query.errors import QueryError, invalid, unsupported
 from search.query.expressions import (
-    Between,
     Column,
-    Compare,
     Everything,
     Exists,
     Expression,
@@ -42,7 +40,7 @@ from search.query.expressions import (
     negation,
 )
 from search.query.parser import parse
-from search.query.values import compared, one_of, value_of
+from search.query.values import between, compared, one_of, value_of
 from search.words import words_of
 
 DEPTH_MAX: Final = 25
@@ -188,7 +186,7 @@ class _Resolver:
         low = self._operand(column, node.low)
         high = self._operand(column, node.high)
         self._count_condition()
-        found = _between(column, low, high)
+        found = between(column, low, high)
         return negation(found) if node.is_negated else found
 
     def _is(self, left: syntax.Syntax, suffix: str) -> Expression:
@@ -272,15 +270,3 @@ def _positive(column: Column, operator: str, values: tuple[Value, ...]) -> Expre
         return HasWord(column, words) if words else Never()
     sign: Order = "=" if operator == "=" else operator  # type: ignore[assignment]  # checked by _OPERATORS
     return compared(column, sign, value)
-
-
-def _between(column: Column, low: Value, high: Value) -> Expression:
-    """Both bounds by one value: attributes with several values may not share the work."""
-    least, most = compared(column, ">=", low), compared(column, "<=", high)
-    if isinstance(least, Compare) and isinstance(most, Compare):
-        return Between(column, least.value, most.value)
-    return most if isinstance(least, Exists) else _and_exists(least, most)
-
-
-def _and_exists(least: Expression, most: Expression) -> Expression:
-    return Never() if isinstance(most, Never) else least

@@ -14,6 +14,7 @@ from schemas.temporal import enums
 from search.attributes import EXECUTION_DURATION, EXECUTION_STATUS, Value, ValueType
 from search.query.errors import QueryError, invalid
 from search.query.expressions import (
+    Between,
     Column,
     Compare,
     Exists,
@@ -141,6 +142,16 @@ def compared(column: Column, sign: Order, value: Value) -> Expression:
     if column.type in (ValueType.INT, ValueType.DATETIME) and not isinstance(value, str):
         return _compared_int(column, sign, value)
     return Compare(column, sign, value)
+
+
+def between(column: Column, low: Value, high: Value) -> Expression:
+    """Return `column BETWEEN low AND high`; one value of several must be within both bounds."""
+    least, most = compared(column, ">=", low), compared(column, "<=", high)
+    if isinstance(least, Never) or isinstance(most, Never):
+        return Never()
+    if isinstance(least, Compare) and isinstance(most, Compare):
+        return Between(column, least.value, most.value)
+    return most if isinstance(least, Exists) else least
 
 
 def one_of(column: Column, values: tuple[Value, ...]) -> Expression:

@@ -147,3 +147,12 @@ def _crowd(count: int) -> list[Document]:
         "Amount": Attribute(ValueType.INT, (7,)),
     }
     return [run(number, attributes=held if number % 2 else {}) for number in range(count)]
+
+
+def test_a_folder_has_one_store(tmp_path: Path) -> None:
+    """A second one would go on writing to a file that the first has replaced."""
+    store = SqliteStore(tmp_path)
+    with pytest.raises(Unavailable, match="another search store has it"):
+        SqliteStore(tmp_path)
+    store.close()
+    SqliteStore(tmp_path).close()
