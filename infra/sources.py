@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -21,6 +21,9 @@ from infra.settings import DERIVED, Settings
 PREFIX = "MILLRACE_"
 _TEST_PREFIX = "MILLRACE_TEST_"
 DEFAULT = "default"
+
+Tree = dict[str, object]
+Model = TypeVar("Model", bound=msgspec.Struct)
 
 
 class SettingsError(Exception):
@@ -190,16 +193,25 @@ def _of_environment(environment: Mapping[str, str]) -> dict[str, object]:
 
 
 def _nested(values: Mapping[str, object]) -> Settings:
-    changes: dict[str, dict[str, object]] = {}
+    """Put values at their paths into the defaults."""
+    tree: Tree = {}
     for path, value in values.items():
-        section, _, name = path.rpartition(".")
-        changes.setdefault(section, {})[name] = value
-    settings = Settings()
-    sections = {
-        section: msgspec.structs.replace(getattr(settings, section), **fields)
-        for section, fields in changes.items()
+        *sections, name = path.split(".")
+        branch = tree
+        for section in sections:
+            below = branch.setdefault(section, {})
+            assert isinstance(below, dict), f"expected {section} of {path} to be a section"
+            branch = below
+        branch[name] = value
+    return _replaced(Settings(), tree)
+
+
+def _replaced(model: Model, tree: Tree) -> Model:
+    changes = {
+        name: _replaced(getattr(model, name), value) if isinstance(value, dict) else value
+        for name, value in tree.items()
     }
-    return msgspec.structs.replace(settings, **sections)
+    return msgspec.structs.replace(model, **changes)
 
 
 def _value_at(settings: Settings, path: str) -> object:
