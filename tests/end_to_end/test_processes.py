@@ -54,7 +54,7 @@ async def test_a_timer_due_while_down_fires_at_once(own_server: MillraceServer) 
     handle = await client.start_workflow(
         Sleep.run, SLEEP_S, id=fresh("sleep"), task_queue=(queue := fresh("queue"))
     )
-    async with working(client, queue):
+    async with working(client, queue, is_caching=False):
 
         async def is_sleeping() -> bool:
             return any(

@@ -21,14 +21,20 @@ def fresh(name: str) -> str:
 
 
 @asynccontextmanager
-async def working(client: Client, queue: str = "") -> AsyncIterator[str]:
-    """Run a worker of all workflows and activities; yield its task queue."""
+async def working(
+    client: Client, queue: str = "", *, is_caching: bool = True
+) -> AsyncIterator[str]:
+    """Run a worker of all workflows and activities; yield its task queue.
+
+    A worker that caches runs has a sticky queue; when it is gone, the server waits for it a while.
+    """
     queue = queue or fresh("queue")
     worker = Worker(
         client,
         task_queue=queue,
         workflows=WORKFLOWS,
         activities=ACTIVITIES,
+        max_cached_workflows=1000 if is_caching else 0,
         max_heartbeat_throttle_interval=timedelta(milliseconds=200),
     )
     async with worker:
