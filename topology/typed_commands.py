@@ -137,7 +137,7 @@ def request_of(
         request = build(fields, body)
     check_state(namespace, is_starting=method in _STARTS)
     if method in _STARTS and not request.request_id:  # type: ignore[attr-defined]  # both have one
-        request.request_id = nonce  # type: ignore[attr-defined]
+        request.request_id = nonce  # type: ignore[attr-defined]  # as above
     if isinstance(request, service.TerminateWorkflowExecutionRequest):
         with_default_reason(request)
     CHECKS[method](request, size_bytes)
@@ -206,11 +206,11 @@ def _fill_start(
     request.task_queue.name = body["task_queue"]
     _add(request.input, body["input"])
     for name in ("execution", "run", "task"):
-        span: int | None = body[f"{name}_timeout"]  # type: ignore[literal-required]
+        span: int | None = body[f"{name}_timeout"]  # type: ignore[literal-required]  # one of three names
         if span is not None:
             getattr(request, f"workflow_{name}_timeout").CopyFrom(_duration(span))
-    request.workflow_id_reuse_policy = body["id_reuse_policy"]  # type: ignore[assignment]
-    request.workflow_id_conflict_policy = body["id_conflict_policy"]  # type: ignore[assignment]
+    request.workflow_id_reuse_policy = body["id_reuse_policy"]  # type: ignore[assignment]  # enums are ints
+    request.workflow_id_conflict_policy = body["id_conflict_policy"]  # type: ignore[assignment]  # enums are ints
     for key, payload in body["memo"].items():
         request.memo.fields[key].CopyFrom(_payload(payload))
     for key, payload in body["search_attributes"].items():

@@ -49,6 +49,9 @@ async def system_info(services: Services, call: Call) -> bytes:  # noqa: ARG001 
     capabilities.encoded_failure_attributes = True
     capabilities.sdk_metadata = True
     capabilities.eager_workflow_start = True
+    capabilities.upsert_memo = True
+    capabilities.count_group_by_execution_status = True
+    capabilities.build_id_based_versioning = True  # workers give a stamp, not a checksum
     return response.SerializeToString()
 
 

@@ -16,6 +16,7 @@ from search.payloads import encode, encode_all
 from search.query.expressions import Compare, Expression, Query, conjunction, negation
 from search.query.resolve import list_query, resolve, system_column, within_no_division
 from search.query.values import STATUS_NAMES
+from search.store import Page
 from search.validation import validate_new
 from streams.frontend.namespaces import namespace_of, until_projected
 from streams.frontend.services import Services
@@ -48,7 +49,8 @@ async def list_open(services: Services, call: Call) -> bytes:
     where = [status, *_within(request.start_time_filter, "StartTime"), *_one(request)]
     response = service.ListOpenWorkflowExecutionsResponse()
     query = within_no_division(conjunction(*where))
-    return await _filled(services, namespace, query, request, response)
+    asked = request.maximum_page_size, request.next_page_token
+    return _filled(response, await _page(services, namespace, query, asked))
 
 
 async def list_closed(services: Services, call: Call) -> bytes:
@@ -64,7 +66,8 @@ async def list_closed(services: Services, call: Call) -> bytes:
         where.append(Compare(column, "=", STATUS_NAMES[request.status_filter.status]))
     response = service.ListClosedWorkflowExecutionsResponse()
     query = within_no_division(conjunction(*where))
-    return await _filled(services, namespace, query, request, response)
+    asked = request.maximum_page_size, request.next_page_token
+    return _filled(response, await _page(services, namespace, query, asked))
 
 
 async def count(services: Services, call: Call) -> bytes:
@@ -169,21 +172,20 @@ def _search(services: Services) -> Search:
 async def _listed(services: Services, request: Any, response: Any) -> bytes:
     namespace = await namespace_of(services, request.namespace)
     query = list_query(request.query, _search(services).names(namespace))
-    return await _filled(services, namespace, query, request, response, size=request.page_size)
+    asked = request.page_size, request.next_page_token
+    return _filled(response, await _page(services, namespace, query, asked))
 
 
-async def _filled(
-    services: Services,
-    namespace: Namespace,
-    query: Query,
-    request: Any,
-    response: Any,
-    *,
-    size: int | None = None,
-) -> bytes:
-    wanted = request.maximum_page_size if size is None else size
-    wanted = wanted if 0 < wanted <= _PAGE_MAX else _PAGE_MAX
-    page = await _search(services).list(namespace, query, wanted, request.next_page_token)
+async def _page(
+    services: Services, namespace: Namespace, query: Query, asked: tuple[int, bytes]
+) -> Page:
+    """Return a page of what a query finds; `asked` are its size and its token."""
+    size, token = asked
+    size = size if 0 < size <= _PAGE_MAX else _PAGE_MAX
+    return await _search(services).list(namespace, query, size, token)
+
+
+def _filled(response: Any, page: Page) -> bytes:
     response.executions.extend(shown(document) for document in page.documents)
     response.next_page_token = page.token
     return bytes(response.SerializeToString())

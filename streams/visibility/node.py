@@ -76,7 +76,7 @@ class VisibilityNode:
 
     # -- for the group's consumer
 
-    def assigned(self, partitions: Collection[int], generation: int) -> None:  # noqa: ARG002
+    def assigned(self, partitions: Collection[int], generation: int) -> None:  # noqa: ARG002  the port gives it
         """Take note of an assignment; what was read of lost partitions is written all the same."""
         for number in set(self._followed) - set(partitions):
             del self._followed[number]
@@ -87,11 +87,11 @@ class VisibilityNode:
             is_same = cursor is not None and cursor.topic_id == self._topic_id
             self._followed[number] = Followed(cursor if is_same else None, self._topic_id)
 
-    def wants(self, topic: str, partition: int) -> bool:  # noqa: ARG002
+    def wants(self, topic: str, partition: int) -> bool:  # noqa: ARG002  the port gives it
         """Whether more of `events` is wanted now."""
         return partition in self._followed and len(self._unmade) < _BACKLOG_MAX
 
-    def position(self, topic: str, partition: int) -> int:  # noqa: ARG002
+    def position(self, topic: str, partition: int) -> int:  # noqa: ARG002  the port gives it
         """Return the next offset wanted."""
         followed = self._followed.get(partition)
         return followed.wanted if followed else 0

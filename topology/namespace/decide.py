@@ -86,7 +86,7 @@ def register(ask: Ask, rows: Rows, now: int, seed: bytes) -> Decision:
     )
 
 
-def add_search_attributes(ask: Ask, rows: Rows, now: int, seed: bytes) -> Decision:  # noqa: ARG001
+def add_search_attributes(ask: Ask, rows: Rows, now: int, seed: bytes) -> Decision:  # noqa: ARG001  as every decision
     """AddSearchAttributes; the names are checked already, what is there alike is there."""
     request: operator.AddSearchAttributesRequest = ask.request
     known = _known(ask, rows)
@@ -98,7 +98,7 @@ def add_search_attributes(ask: Ask, rows: Rows, now: int, seed: bytes) -> Decisi
     return _changed(ask, known, search_attributes={**held, **added})
 
 
-def remove_search_attributes(ask: Ask, rows: Rows, now: int, seed: bytes) -> Decision:  # noqa: ARG001
+def remove_search_attributes(ask: Ask, rows: Rows, now: int, seed: bytes) -> Decision:  # noqa: ARG001  as every decision
     """RemoveSearchAttributes; what runs already have of them stays with them."""
     request: operator.RemoveSearchAttributesRequest = ask.request
     known = _known(ask, rows)

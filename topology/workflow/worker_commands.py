@@ -77,7 +77,7 @@ def fail(turn: Turn, request: service.RespondWorkflowTaskFailedRequest) -> None:
 
 def cause_text(bad: BadCommand) -> str:
     """Return `<CauseInCamelCase>: detail`, the text SDKs match."""
-    name = _Cause.Name(bad.cause).removeprefix("WORKFLOW_TASK_FAILED_CAUSE_")  # type: ignore[arg-type]
+    name = _Cause.Name(bad.cause).removeprefix("WORKFLOW_TASK_FAILED_CAUSE_")  # type: ignore[arg-type]  # enums are ints
     camel = name.title().replace("_", "")
     return f"{camel}: {bad.message}" if bad.message else camel
 

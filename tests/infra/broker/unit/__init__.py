@@ -1,0 +1,1 @@
+"""Tests of the modules of the broker, without a socket."""
