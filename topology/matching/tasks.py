@@ -125,7 +125,9 @@ def queue_of_key(key: bytes) -> QueueKey | None:
 
 def value_of(task: Task) -> bytes:
     """Return the record value of a task."""
-    return TASK.encode({**msgspec.structs.asdict(task.offer), "partition": task.partition})
+    offer = task.offer
+    fields = {**msgspec.structs.asdict(offer), "partition": task.partition}
+    return TASK.encode({**fields, "sticky": offer.is_sticky})
 
 
 def task_of(value: bytes) -> Task:
@@ -134,6 +136,7 @@ def task_of(value: bytes) -> Task:
     partition = fields.pop("partition")
     assert isinstance(partition, int), f"expected a partition's number, found {partition!r}"
     fields["type"] = "offer_task"
+    fields["is_sticky"] = fields.pop("sticky")
     return offered(partition, msgspec.convert(fields, OfferTask))
 
 
