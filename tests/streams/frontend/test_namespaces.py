@@ -52,6 +52,7 @@ async def test_capabilities_say_only_what_is_true() -> None:
         "activity_failure_include_heartbeat",
         "encoded_failure_attributes",
         "sdk_metadata",
+        "build_id_based_versioning",
         "eager_workflow_start",
     }
 
