@@ -1,5 +1,6 @@
 """Short ways to say what the tests ask of librdkafka and of the admin API."""
 
+import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -123,6 +124,14 @@ def produce(address: str, topic: str, texts: Iterable[str | bytes | None], **fie
     assert reports.errors == []
 
 
+def close(consumer: Consumer) -> None:
+    """Close a consumer within the deadline: a close that hangs would hold up the whole run."""
+    closing = threading.Thread(target=consumer.close, daemon=True)
+    closing.start()
+    closing.join(DEADLINE)
+    assert not closing.is_alive(), f"expected a closed consumer within {DEADLINE:.0f} s"
+
+
 def read_all(
     address: str, topic: str, partitions: Sequence[int] = (0,), start: int = EARLIEST, **config: Any
 ) -> list[Message]:
@@ -132,7 +141,7 @@ def read_all(
         consumer.assign([TopicPartition(topic, number, start) for number in partitions])
         return _to_end(consumer, len(partitions))
     finally:
-        consumer.close()
+        close(consumer)
 
 
 def _to_end(consumer: Consumer, partitions: int) -> list[Message]:
@@ -140,7 +149,7 @@ def _to_end(consumer: Consumer, partitions: int) -> list[Message]:
     ended: set[int] = set()
 
     def is_at_end() -> bool:
-        for message in consumer.consume(5_000, 0.2):
+        for message in consumer.consume(5_000, 0.02):
             error = message.error()
             if error is None:
                 found.append(message)
@@ -172,4 +181,4 @@ def watermarks(address: str, topic: str, partition: int = 0) -> tuple[int, int]:
         )
         return low, high
     finally:
-        consumer.close()
+        close(consumer)

@@ -13,7 +13,7 @@ from aiokafka.protocol.group import (
 )
 from confluent_kafka import Consumer
 
-from tests.infra.broker.conformance.clients import make_consumer
+from tests.infra.broker.conformance.clients import close, make_consumer
 from tests.infra.broker.conformance.wire import Errors, Wire
 
 SESSION_TIMEOUT_MS = 6_000  # the shortest that Kafka allows
@@ -153,7 +153,7 @@ class Group:
     def leave(self, member: Consumer) -> None:
         """Remove a member, which leaves the group."""
         self.members.remove(member)
-        member.close()
+        close(member)
 
     def poll(self) -> None:
         """Poll each member once and note (partition, offset) of what came."""

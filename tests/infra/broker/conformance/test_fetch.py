@@ -8,6 +8,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, TopicParti
 from confluent_kafka.admin import AdminClient
 
 from tests.infra.broker.conformance.clients import (
+    close,
     make_consumer,
     offsets,
     only,
@@ -47,7 +48,7 @@ def test_earliest_and_latest(address: str, topic: str) -> None:
     assert consumer.consume(1, 30)[0].error().code() == KafkaError._PARTITION_EOF
     produce(address, topic, ["new"])
     assert consumer.consume(1, 30)[0].value() == b"new"
-    consumer.close()
+    close(consumer)
 
 
 @pytest.mark.parametrize(("policy", "expected"), [("earliest", ["a", "b"]), ("latest", [])])
@@ -187,7 +188,7 @@ def test_consuming_exactly_at_the_end_sees_each_new_record(address: str, topic: 
             append(wire, topic, batch(values(f"v{number}")))
         message = consumer.consume(1, 30)[0]
         assert (message.error(), message.value()) == (None, f"v{number}".encode())
-    consumer.close()
+    close(consumer)
 
 
 def test_a_pipelined_fetch_does_not_hold_back_other_connections(

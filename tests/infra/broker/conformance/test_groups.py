@@ -12,7 +12,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from tests.infra.broker.conformance.clients import make_producer, only, produce, result, send
+from tests.infra.broker.conformance.clients import close, make_producer, only, produce, result, send
 from tests.infra.broker.conformance.deadlines import eventually
 from tests.infra.broker.conformance.members import Group, commit, join_with
 from tests.infra.broker.conformance.wire import Wire
@@ -57,11 +57,11 @@ def test_a_group_continues_where_it_committed(
     first = join_with(address, group, [topic])
     seen = eventually("five records", lambda: first.consume(5, 1))
     first.commit(message=seen[-1], asynchronous=False)
-    first.close()
+    close(first)
     second = join_with(address, group, [topic])
     following = eventually("the next record", lambda: second.consume(1, 1))
     assert following[0].offset() == seen[-1].offset() + 1
-    second.close()
+    close(second)
 
 
 def test_a_cursor_in_the_metadata_comes_back(address: str, group: str, topic: str) -> None:
@@ -72,7 +72,7 @@ def test_a_cursor_in_the_metadata_comes_back(address: str, group: str, topic: st
     place = TopicPartition(topic, 0, 12, cursor)
     consumer.commit(offsets=[place], asynchronous=False)
     (found,) = consumer.committed([TopicPartition(topic, 0)], timeout=30)
-    consumer.close()
+    close(consumer)
     assert (found.offset, found.metadata) == (12, cursor)
 
 

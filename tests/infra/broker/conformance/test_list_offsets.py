@@ -7,6 +7,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from tests.infra.broker.conformance.clients import (
+    close,
     make_consumer,
     make_producer,
     only,
@@ -79,7 +80,7 @@ def test_a_time_behind_the_newest_record_finds_nothing(
     assert list_offset(wire, topic, T0 + 1) == (-1, -1)
     consumer = make_consumer(address)
     (found,) = consumer.offsets_for_times([TopicPartition(topic, 0, T0 + 1)], timeout=30)
-    consumer.close()
+    close(consumer)
     assert found.offset == -1
 
 

@@ -12,7 +12,8 @@ from tests.infra.broker.conformance.wire import Wire, append, batch, values
 from tests.support.kafka_embedded import EmbeddedKafka
 
 StartEmbedded = Callable[..., EmbeddedKafka]
-BATCHES = 60
+PARTITIONS = 4
+EXPECTED = [f"v{number}" for number in range(60)]
 
 Damage = Callable[[bytes, random.Random], bytes]
 
@@ -50,24 +51,35 @@ def repeated(content: bytes, chance: random.Random) -> bytes:
     return content + one * chance.randrange(1, 3)
 
 
-def newest_segment(folder: Path) -> Path:
-    """Return the newest log file of the only partition."""
-    return max(folder.rglob("*.log"), key=lambda path: path.name)
+def newest_segment(folder: Path, partition: int) -> Path:
+    """Return the newest log file of a partition of the only topic."""
+    return max(folder.rglob(f"{partition}/*.log"), key=lambda path: path.name)
 
 
-def found_in(address: str) -> list[str]:
+def found_in(address: str, partition: int) -> list[str]:
     """Return the values that a consumer sees."""
-    return [message.value().decode() for message in read_all(address, "torn", check_crcs=True)]
+    found = read_all(address, "torn", [partition], check_crcs=True)
+    return [message.value().decode() for message in found]
 
 
-def written(kafka: EmbeddedKafka) -> list[str]:
-    """Write the batches and return their values."""
-    expected = [f"v{number}" for number in range(BATCHES)]
-    create_topic(AdminClient({"bootstrap.servers": kafka.address}), kafka.address, "torn")
+def write(kafka: EmbeddedKafka) -> None:
+    """Write the expected batches to each partition."""
+    admin = AdminClient({"bootstrap.servers": kafka.address})
+    create_topic(admin, kafka.address, "torn", PARTITIONS)
     with Wire(kafka.address) as wire:
-        for text in expected:
-            append(wire, "torn", batch(values(text)))
-    return expected
+        for text in EXPECTED:
+            for partition in range(PARTITIONS):
+                append(wire, "torn", batch(values(text)), partition=partition)
+
+
+def continued(kafka: EmbeddedKafka) -> list[list[str]]:
+    """Check that each partition is a prefix and takes the next offset; return what is there."""
+    there = [found_in(kafka.address, partition) for partition in range(PARTITIONS)]
+    for partition, found in enumerate(there):
+        assert found == EXPECTED[: len(found)]
+        reports = send(make_producer(kafka.address), "torn", ["next"], partition=partition)
+        assert reports.offsets == [len(found)]
+    return [[*found, "next"] for found in there]
 
 
 @pytest.mark.parametrize(
@@ -80,37 +92,33 @@ def written(kafka: EmbeddedKafka) -> list[str]:
 def test_a_damaged_tail_is_cut_to_a_valid_prefix(
     start_embedded: StartEmbedded, damage: Damage, end: Callable[[EmbeddedKafka], int]
 ) -> None:
-    """Three random damages of each kind: what is served is a prefix, and appends continue it."""
-    for seed in range(3):
-        kafka = start_embedded(f"data-{seed}", segment_bytes=2_500)
-        expected = written(kafka)
-        end(kafka)
-        path = newest_segment(kafka.folder)
-        path.write_bytes(damage(path.read_bytes(), random.Random(seed)))
-        kafka.start()
-        found = found_in(kafka.address)
-        assert found == expected[: len(found)]
-        assert len(found) >= BATCHES - 6
-        reports = send(make_producer(kafka.address), "torn", ["next"])
-        assert reports.offsets == [len(found)]
-        kafka.kill()
-        kafka.start()
-        assert found_in(kafka.address) == [*found, "next"]
-        kafka.kill()
+    """A random damage for each partition: what is served is a prefix, and appends continue it."""
+    kafka = start_embedded(segment_bytes=2_500)
+    write(kafka)
+    end(kafka)
+    for partition in range(PARTITIONS):
+        path = newest_segment(kafka.folder, partition)
+        path.write_bytes(damage(path.read_bytes(), random.Random(partition)))
+    kafka.start()
+    there = continued(kafka)
+    assert min(len(found) for found in there) >= len(EXPECTED) - 6
+    kafka.kill()
+    kafka.start()
+    assert [found_in(kafka.address, partition) for partition in range(PARTITIONS)] == there
 
 
 def test_a_newest_segment_that_was_lost_is_a_shorter_log(start_embedded: StartEmbedded) -> None:
     """Its file is empty or missing: the segments before it are served."""
-    for seed, lose in enumerate((lambda path: path.write_bytes(b""), Path.unlink)):
-        kafka = start_embedded(f"data-{seed}", segment_bytes=1_500)
-        expected = written(kafka)
-        kafka.kill()
-        lose(newest_segment(kafka.folder))
-        kafka.start()
-        found = found_in(kafka.address)
-        assert 0 < len(found) < BATCHES
-        assert found == expected[: len(found)]
-        assert send(make_producer(kafka.address), "torn", ["next"]).offsets == [len(found)]
+    kafka = start_embedded(segment_bytes=1_500)
+    write(kafka)
+    kafka.kill()
+    newest_segment(kafka.folder, 0).write_bytes(b"")
+    newest_segment(kafka.folder, 1).unlink()
+    kafka.start()
+    there = continued(kafka)
+    assert 0 < len(there[0]) < len(EXPECTED)
+    assert 0 < len(there[1]) < len(EXPECTED)
+    assert there[2] == [*EXPECTED, "next"]
 
 
 def test_a_missing_or_broken_index_is_made_again(start_embedded: StartEmbedded) -> None:

@@ -12,6 +12,7 @@ from aiokafka.protocol.transaction import (
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from tests.infra.broker.conformance.clients import (
+    close,
     make_consumer,
     make_producer,
     offsets,
@@ -143,7 +144,7 @@ def test_a_reader_that_waits_is_woken_by_the_commit(
     send(producer, topic, ["a"])
     producer.commit_transaction(30)
     assert consumer.poll(20).value() == b"a"
-    consumer.close()
+    close(consumer)
 
 
 def test_control_records_take_offsets_and_are_marked(
@@ -219,7 +220,7 @@ def test_offsets_of_a_transaction_follow_its_outcome(
     else:
         producer.abort_transaction(30)
         assert committed(wire, group, topic)[0][0] == -1
-    consumer.close()
+    close(consumer)
 
 
 def test_a_second_producer_of_the_id_fences_the_first(
@@ -340,7 +341,7 @@ def test_consume_transform_produce_is_exactly_once(
         else:
             producer.abort_transaction(30)
         producer.begin_transaction()
-        consumer.close()
+        close(consumer)
     assert read_committed(address, sink) == [f"v{n}" for n in range(30)]
 
 
