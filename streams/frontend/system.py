@@ -48,7 +48,6 @@ async def system_info(services: Services, call: Call) -> bytes:  # noqa: ARG001 
     capabilities.activity_failure_include_heartbeat = True
     capabilities.encoded_failure_attributes = True
     capabilities.sdk_metadata = True
-    capabilities.build_id_based_versioning = True  # build ids come back with the history
     capabilities.eager_workflow_start = True
     capabilities.upsert_memo = True
     capabilities.count_group_by_execution_status = True

@@ -52,6 +52,8 @@ async def test_capabilities_say_only_what_is_true() -> None:
         "activity_failure_include_heartbeat",
         "encoded_failure_attributes",
         "sdk_metadata",
+        "upsert_memo",
+        "count_group_by_execution_status",
         "build_id_based_versioning",
         "eager_workflow_start",
     }
