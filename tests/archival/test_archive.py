@@ -177,7 +177,7 @@ def test_any_namespace_and_workflow_ids_stay_inside_the_folder(
         assert run.key == archive.describe(run.key).key
         listed = [row.run_id for row in archive.lake(run.key.namespace_id).rows()]
         assert [run.key.run_id] == listed
-    assert ["archive"] == os.listdir(folder)
+    assert ["archive"] == [one.name for one in folder.iterdir()]
     archiver.close()
     archive.close()
 
@@ -198,12 +198,10 @@ def test_a_deleted_run_is_gone_and_the_others_stay(archive: Archive, archiver: A
 def test_a_deleted_namespace_leaves_nothing(archive: Archive, archiver: Archiver) -> None:
     """Neither of Temporal's layout nor of ours; another namespace stays."""
     other = closed_run(key_of(namespace_id="other"))
-    archiver.archive_all([closed_run(key_of(number=number)) for number in range(3)] + [other])
+    archiver.archive(other)
+    before = [one.key for one in archive.store.list("")]
+    archiver.archive_all([closed_run(key_of(number=number)) for number in range(3)])
     assert [*archive.delete_namespace("ns")]
-    assert {"other"} == {row.namespace for row in []} | {
-        one.key.split("/")[-2 if one.key.endswith(".visibility") else 0]
-        for one in archive.store.list("")
-        if one.key.endswith(".visibility") or "/visibility/" in one.key
-    }
+    assert before == [one.key for one in archive.store.list("")]
     assert [] == list(archive.lake("ns").rows())
     assert list(other.batches) == list(archive.history(other.key))

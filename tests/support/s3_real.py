@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from struct import pack
-from typing import Any
+from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 import boto3
@@ -76,7 +76,9 @@ class FaultyS3:
         self.plan: Plan = lambda _method, _path: ""
         self.requests: list[tuple[str, str, Fault]] = []
         self._upstream = urlsplit(upstream).netloc
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
+        self._server = ThreadingHTTPServer(
+            ("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self})
+        )
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
@@ -88,7 +90,7 @@ class FaultyS3:
         self._server.server_close()
         self._thread.join()
 
-    def __enter__(self) -> "FaultyS3":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -116,56 +118,54 @@ class FaultyS3:
             connection.close()
 
 
-def _handler_of(proxy: FaultyS3) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    """Answers the requests of one connection."""
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
+    protocol_version = "HTTP/1.1"
+    proxy: ClassVar[FaultyS3]
 
-        def answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            fault = proxy.fault(self.command, self.path)
-            if fault == "slow_down":
-                self.send(503, [("Content-Type", "application/xml")], _SLOW_DOWN)
-                return
-            if fault == "reset_before":
-                self.reset()
-                return
-            status, headers, found = proxy.forward(self.command, self.path, body, self.headers)
-            if fault == "reset_after":
-                self.reset()
-                return
-            self.send(status, headers, found, is_half=fault == "half_body")
+    def log_message(self, _format: str, *_args: object) -> None:
+        """Say nothing."""
 
-        def send(
-            self, status: int, headers: list[tuple[str, str]], body: bytes, *, is_half: bool = False
-        ) -> None:
-            self.send_response_only(status)
-            lengths = [value for name, value in headers if name.lower() == "content-length"]
-            for name, value in headers:
-                if name.lower() not in _HOP | {"content-length"}:
-                    self.send_header(name, value)
-            is_head = self.command == "HEAD"
-            self.send_header(
-                "Content-Length", lengths[0] if is_head and lengths else str(len(body))
-            )
-            self.end_headers()
-            if is_half:
-                self.wfile.write(body[: len(body) // 2])
-                self.wfile.flush()
-                self.reset()
-            elif not is_head:
-                self.wfile.write(body)
+    def answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        fault = self.proxy.fault(self.command, self.path)
+        if fault == "slow_down":
+            self.send(503, [("Content-Type", "application/xml")], _SLOW_DOWN)
+            return
+        if fault == "reset_before":
+            self.reset()
+            return
+        status, headers, found = self.proxy.forward(self.command, self.path, body, self.headers)
+        if fault == "reset_after":
+            self.reset()
+            return
+        self.send(status, headers, found, is_half=fault == "half_body")
 
-        def reset(self) -> None:
-            self.close_connection = True
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, pack("ii", 1, 0))
-            self.connection.close()
+    def send(
+        self, status: int, headers: list[tuple[str, str]], body: bytes, *, is_half: bool = False
+    ) -> None:
+        self.send_response_only(status)
+        lengths = [value for name, value in headers if name.lower() == "content-length"]
+        for name, value in headers:
+            if name.lower() not in _HOP | {"content-length"}:
+                self.send_header(name, value)
+        is_head = self.command == "HEAD"
+        self.send_header("Content-Length", lengths[0] if is_head and lengths else str(len(body)))
+        self.end_headers()
+        if is_half:
+            self.wfile.write(body[: len(body) // 2])
+            self.wfile.flush()
+            self.reset()
+        elif not is_head:
+            self.wfile.write(body)
 
-        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer  # noqa: N815 - the library's names
+    def reset(self) -> None:
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, pack("ii", 1, 0))
+        self.connection.close()
 
-    return Handler
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer  # noqa: N815 - the library's names
 
 
 def _free_port() -> int:
