@@ -45,6 +45,8 @@ class SqliteSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Connections that read beside the one that writes."""
     cache_bytes: int = 64 << 20
     """Page cache of the connection that writes, bytes; each reader has a quarter of it."""
+    query_timeout_s: float = 10.0
+    """Longest time one list or count may take, seconds; some read every run."""
 
 
 class SearchSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,6 +31,7 @@ from search.store import Batch, Health, Page, Position, Superseded
 from search.to_sql import COLUMNS
 
 _CURRENT: Final = "current"
+_STEPS: Final = 10_000  # of SQLite's machine between two looks at the clock
 _SETTINGS: Final = SqliteSettings()
 
 
@@ -192,10 +193,13 @@ class _Generation:
                 raise Unavailable(f"expected an open search store, but {self.name} is closed")
             with _translated():
                 lent = lent or self._connect(self._settings.cache_bytes // 4)
+                deadline = time.monotonic() + self._settings.query_timeout_s
+                lent.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
                 lent.execute("BEGIN")
                 try:
                     yield lent
                 finally:
+                    lent.set_progress_handler(None, 0)
                     lent.execute("COMMIT")
         finally:
             self._readers.put(lent)

@@ -266,7 +266,13 @@ def _positive(column: Column, operator: str, values: tuple[Value, ...]) -> Expre
         prefix = str(value)
         return StartsWith(column, prefix) if prefix else Exists(column)
     if column.type is ValueType.TEXT:
-        words = words_of(str(value))
-        return HasWord(column, words) if words else Never()
+        return _has_word(column, str(value))
     sign: Order = "=" if operator == "=" else operator  # type: ignore[assignment]  # checked by _OPERATORS
     return compared(column, sign, value)
+
+
+def _has_word(column: Column, text: str) -> Expression:
+    words = words_of(text)
+    if len(words) > VALUES_MAX:
+        raise unsupported(f"more than {VALUES_MAX} words")
+    return HasWord(column, words) if words else Never()

@@ -11,6 +11,8 @@ from search import sql_plan, sql_schema
 from search.attributes import Attribute, ValueType
 from search.document import Document
 from search.query.resolve import Names, list_query, resolve
+from search.settings import SqliteSettings
+from search.sql_reading import Reading
 from search.sqlite import SqliteStore
 from search.store import Batch, Cursor
 from tests.search.test_store import EVERYTHING, run
@@ -136,7 +138,7 @@ def _steps_of_a_page(folder: Path, text: str, count: int) -> int:
 
     with store._live.reading() as reader:
         reader.set_progress_handler(step, 10)
-    store.list(NAMESPACE, resolve(text, NAMES), 50)
+        Reading(reader, NAMESPACE, resolve(text, NAMES)).page(50, ())
     store.close()
     return steps
 
@@ -156,3 +158,13 @@ def test_a_folder_has_one_store(tmp_path: Path) -> None:
         SqliteStore(tmp_path)
     store.close()
     SqliteStore(tmp_path).close()
+
+
+def test_a_query_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    """It is Unavailable, and the next one is answered."""
+    store = SqliteStore(tmp_path, SqliteSettings(query_timeout_s=0.0, readers_count=1))
+    store.write(Batch(_crowd(10_000)), store.position().generation)
+    with pytest.raises(Unavailable, match="interrupted"):
+        store.count(NAMESPACE, resolve("Customer = 'a' AND TaskQueue IS NULL", NAMES))
+    assert len(store.list(NAMESPACE, EVERYTHING, 5).documents) == 5
+    store.close()
