@@ -65,7 +65,7 @@ def run_show(options: argparse.Namespace) -> int:
 
 def _letters(options: argparse.Namespace) -> "Iterator[Seen]":
     from schemas.errors import Unavailable  # noqa: PLC0415  # help need not wait for it
-    from streams.kafka.spectator import watch  # noqa: PLC0415
+    from streams.kafka.spectator import watch  # noqa: PLC0415  # help need not wait for it
 
     try:
         yield from watch(address_of(options), (_TOPIC,), from_beginning=True, follow=False)

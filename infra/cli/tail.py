@@ -49,8 +49,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _print(options: argparse.Namespace, address: str) -> None:
     from infra.readable import Lines, Wanted  # noqa: PLC0415  # help need not wait for it
-    from schemas.errors import Unavailable  # noqa: PLC0415
-    from streams.kafka.spectator import watch  # noqa: PLC0415
+    from schemas.errors import Unavailable  # noqa: PLC0415  # help need not wait for it
+    from streams.kafka.spectator import watch  # noqa: PLC0415  # help need not wait for it
 
     lines = Lines(Wanted(namespace=options.namespace, workflow_id=options.workflow_id))
     topics = options.topic or _TOPICS
