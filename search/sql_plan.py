@@ -41,7 +41,9 @@ from search.to_sql import (
 RARE: Final = 1_000
 """So many rows are read and sorted without a second thought."""
 BOUND: Final = 5_000
-"""No part is counted further than this."""
+"""No equality is counted further than this: beyond it its index is walked."""
+RANGE_BOUND: Final = 20_000
+"""No other part is counted further than this: beyond it the default order is walked."""
 
 _PARTS_MAX: Final = 8
 
@@ -64,6 +66,7 @@ class Part(NamedTuple):
     expression: Expression
     ids: Sql  # a select of the runs' ids
     is_walkable: bool  # its rows are in the default order
+    found_by: str = ""  # an index of `runs`, that has its rows
 
 
 class Source(NamedTuple):
@@ -83,7 +86,7 @@ def parts_of(where: Expression, space: int, ids: Mapping[str, int]) -> list[Part
 
 def counting(part: Part) -> Sql:
     """Return the select that counts a part's rows up to the bound."""
-    text = f"SELECT count(*) FROM ({part.ids.text} LIMIT {BOUND})"
+    text = f"SELECT count(*) FROM ({part.ids.text} LIMIT {_bound(part)})"
     return Sql(text, part.ids.parameters)
 
 
@@ -96,7 +99,11 @@ def choose(parts: Sequence[Part], counts: Sequence[int], *, in_order: bool) -> P
     walkable = [(count, at) for count, at in measured if parts[at].is_walkable]
     if least > RARE and in_order and walkable and walkable[0][0] <= 4 * least:
         return parts[walkable[0][1]]
-    return parts[rarest] if least < BOUND else None
+    return parts[rarest] if least < _bound(parts[rarest]) else None
+
+
+def _bound(part: Part) -> int:
+    return BOUND if part.is_walkable else RANGE_BOUND
 
 
 def source(
@@ -107,22 +114,27 @@ def source(
         index = " INDEXED BY runs_default" if walks else ""
         return _from(f"runs AS r{index}", "r.space = ?", (space,), condition(where, ids))
     rest = condition(_without(where, part.expression), ids)
+    if part.found_by:
+        own = leaf(_leaf_of(part), ids)
+        table = f"runs AS r INDEXED BY {part.found_by}"
+        return _from(table, f"r.space = ? AND {own.text}", (space, *own.parameters), rest)
     if not walks:
         text, parameters = part.ids
         return _from("runs AS r NOT INDEXED", f"r.id IN ({text})", parameters, rest)
-    assert isinstance(part.expression, Compare)
-    column = part.expression.column
-    if column.name in COLUMNS:
-        own = leaf(part.expression, ids)
-        table = f"runs AS r INDEXED BY {_INDEXES[column.name]}"
-        return _from(table, f"r.space = ? AND {own.text}", (space, *own.parameters), rest)
-    own = posted(part.expression, ids[column.key])
-    text = (
-        f"postings AS w CROSS JOIN runs AS r ON r.id = w.run WHERE {own.text.replace('p.', 'w.')}"
-    )
+    leaf_of_part = _leaf_of(part)
+    own = posted(leaf_of_part, ids[leaf_of_part.column.key])
+    found = f"SELECT p.place, p.started_at, p.run FROM postings AS p WHERE {own.text}"
     return Source(
-        f"{text} AND {rest.text}", own.parameters + rest.parameters, "w.place", "w.started_at"
+        f"({found}) AS w CROSS JOIN runs AS r ON r.id = w.run WHERE {rest.text}",
+        own.parameters + rest.parameters,
+        "w.place",
+        "w.started_at",
     )
+
+
+def _leaf_of(part: Part) -> Leaf:
+    assert not isinstance(part.expression, Everything | Never | Not | All | Any)
+    return part.expression
 
 
 def walks(part: Part | None, count: int, *, in_order: bool) -> bool:
@@ -238,7 +250,7 @@ def _column_part(expression: Leaf, space: int, ids: Mapping[str, int]) -> Part |
     own = leaf(expression, ids)
     text = f"SELECT r.id FROM runs AS r INDEXED BY {_INDEXES[name]} WHERE {own.text}"
     select = Sql(f"{text} AND r.space = ?", (*own.parameters, space))
-    return Part(expression, select, is_walkable=is_equality and name in _IN_ORDER)
+    return Part(expression, select, is_equality and name in _IN_ORDER, _INDEXES[name])
 
 
 def _either(expression: Any, space: int, ids: Mapping[str, int]) -> Part | None:

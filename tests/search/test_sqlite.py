@@ -123,6 +123,7 @@ def test_a_usual_list_costs_the_page(
     """SQLite makes about as many steps for a page of many runs as for a page of few."""
     monkeypatch.setattr(sql_plan, "RARE", 60)
     monkeypatch.setattr(sql_plan, "BOUND", 300)
+    monkeypatch.setattr(sql_plan, "RANGE_BOUND", 300)
     steps = [_steps_of_a_page(tmp_path / str(count), text, count) for count in (1_500, 6_000)]
     assert steps[1] < 3 * steps[0] + 100
 
