@@ -9,6 +9,8 @@ record stands in `writing.py`.
 import asyncio
 from typing import NamedTuple
 
+import structlog
+
 from schemas.errors import Internal, OutcomeUnknown, ServiceError, Stale
 from schemas.ids import workflow_key
 from streams.log import clients, commands, letters
@@ -24,6 +26,8 @@ from streams.log.writing import Moment, Unwritable, Writing
 from topology.decision import Ask, Decision, ReplyBody
 from topology.effects import Effect
 from topology.own_work import FireDue, QuarantineDue
+
+_log = structlog.get_logger(__name__)
 
 POISON = "poison"
 
@@ -60,7 +64,7 @@ class Deciding:
         """Decide a command; raises Unwritable, and then it is not decided."""
         before = self._writing.unsaid()
         if not self._is_next(command):
-            self._counts.forwards_ignored += 1
+            self._ignore(command)
             self._writing.cover(command.topic, command.record.offset)
             return
         self._writing.cover_command(command)
@@ -72,6 +76,20 @@ class Deciding:
                 sender, counter, _ = command.forward
                 self._writing.counters.take(sender, counter - 1)
             raise
+
+    def _ignore(self, command: Command) -> None:
+        """Pass over a forward that is not the next of its sender; a lasting gap is a loss (L16)."""
+        self._counts.forwards_ignored += 1
+        arrived = command.forward
+        last = 0 if arrived is None else self._writing.counters.last(arrived.sender)
+        if arrived is not None and arrived.counter > last + 1:
+            _log.warning(
+                "forward_came_early",
+                partition=self._folded.partition,
+                sender=arrived.sender,
+                counter=arrived.counter,
+                expected=last + 1,
+            )
 
     def _is_next(self, command: Command) -> bool:
         """Whether a command is no forward, or the one behind the last of its sender (L16)."""
