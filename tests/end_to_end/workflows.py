@@ -186,6 +186,41 @@ class Collect:
 
 
 @workflow.defn
+class Answering:
+    """Collects signals and answers queries."""
+
+    def __init__(self) -> None:
+        self._words: list[str] = []
+        self._is_over = False
+
+    @workflow.run
+    async def run(self) -> int:
+        """Return how many words came."""
+        await workflow.wait_condition(lambda: self._is_over)
+        return len(self._words)
+
+    @workflow.signal
+    def add(self, word: str) -> None:
+        """Take a word."""
+        self._words.append(word)
+
+    @workflow.signal
+    def end(self) -> None:
+        """End."""
+        self._is_over = True
+
+    @workflow.query
+    def words(self) -> list[str]:
+        """Return the words so far."""
+        return self._words
+
+    @workflow.query
+    def broken(self) -> str:
+        """Fail."""
+        raise ApplicationError("no answer", type="Broken")
+
+
+@workflow.defn
 class CleanUp:
     """Waits for its cancellation and cleans up behind it."""
 
@@ -229,6 +264,7 @@ class Steps:
 WORKFLOWS = [
     Activities,
     ActivityTimeout,
+    Answering,
     CancelActivity,
     CleanUp,
     Collect,
