@@ -8,45 +8,28 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 
-import msgspec
-
 from infra.settings import NodeSettings
 from streams.calls.absent import NoMatching
 from streams.calls.forward import Forward, Home, Place
 from streams.calls.gone import Gone
-from streams.calls.grpcio_client import GrpcioPeers
-from streams.calls.outcomes import trailers_of
 from streams.calls.owners import Owners
+from streams.calls.peers import Peers
 from streams.calls.roles import History, RoleCalls, served
-from streams.frontend.grpcio_transport import GrpcioTransport
 from streams.frontend.internal import InternalPort, served_to_nodes
+from streams.frontend.node_transport import NodeTransport
 from streams.frontend.routes import Routes
 from streams.frontend.routing import Ways, routed
 from streams.frontend.rpcs import WORKFLOW_SERVICE, Function
 from streams.frontend.services import Services
-from streams.frontend.settings import FrontendSettings
 from streams.log.ports import Clock, Random
 from streams.metrics import Metrics
 from streams.namespaces import Namespaces
 from topology.topics import PartitionCounts
 
-_ANY_BYTES = 1 << 30
-_ANY_COUNT = 1 << 20
 
-
-async def listening(
-    node: NodeSettings, frontend: FrontendSettings, stack: AsyncExitStack
-) -> tuple[InternalPort, str]:
+async def listening(node: NodeSettings, stack: AsyncExitStack) -> tuple[InternalPort, str]:
     """Return the internal port and the address that other nodes shall call."""
-    transport = partial(
-        GrpcioTransport,
-        host=node.internal_ip,
-        port=node.internal_port,
-        settings=msgspec.structs.replace(
-            frontend, max_message_bytes=_ANY_BYTES, max_concurrent_streams=_ANY_COUNT
-        ),
-        trailers_of=trailers_of,
-    )
+    transport = partial(NodeTransport, host=node.internal_ip, port=node.internal_port)
     port = InternalPort(transport)
     await port.start()
     stack.push_async_callback(port.stop)
@@ -71,7 +54,7 @@ class Links:
         stack: AsyncExitStack,
     ) -> None:
         """`home` is our own address; `history` has the partitions that are here."""
-        peers = GrpcioPeers()
+        peers = Peers()
         gone = Gone(owners, evict, forget=peers.forget)
         stack.push_async_callback(peers.stop)
         stack.callback(gone.stop)

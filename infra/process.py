@@ -138,9 +138,7 @@ class Node:
         await prepare_topics(self._admin, counts, replication=replicas)
         producers = Producers(self._kafka)
         self._stack.push_async_callback(producers.stop)
-        port, self._internal_address = await listening(
-            self._settings.node, self._settings.frontend, self._stack
-        )
+        port, self._internal_address = await listening(self._settings.node, self._stack)
         owners, namespaces = self._projections(producers, counts)
         await asyncio.gather(
             producers.start(), _patiently(owners.check), _patiently(namespaces.read_to_end)

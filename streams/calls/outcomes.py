@@ -1,13 +1,13 @@
-"""How a call to another node ended, in one trailer: an answer is told from a lost call (C2).
+"""How a call to another node ended, in one word: an answer is told from a lost call (C2).
 
-Without the trailer nobody answered: the connection, or the process behind it, did.
+Codes do not tell them apart: "not the owner", "outcome unknown" and a refusal may all be
+UNAVAILABLE.
 """
 
 from typing import Final
 
 from schemas.errors import (
     Code,
-    DeadlineExceeded,
     Internal,
     NotTheOwner,
     OutcomeUnknown,
@@ -18,12 +18,9 @@ from schemas.errors import (
 )
 from schemas.temporal import rpc_status
 
-TRAILER: Final = "millrace-outcome"
 _ANSWERED: Final = "answered"
 _NOT_THE_OWNER: Final = "not-the-owner"
 _UNKNOWN: Final = "unknown"
-
-Trailers = tuple[tuple[str, str], ...]
 
 
 class PeerLost(OutcomeUnknown):
@@ -45,26 +42,22 @@ class Answered(ServiceError):
         return self._status
 
 
-def trailers_of(error: ServiceError) -> Trailers:
+def outcome_of(error: ServiceError) -> str:
     """Return what an internal port says of an error."""
     if isinstance(error, NotTheOwner):
-        return ((TRAILER, _NOT_THE_OWNER),)
+        return _NOT_THE_OWNER
     if isinstance(error, OutcomeUnknown):
-        return ((TRAILER, _UNKNOWN),)
-    return ((TRAILER, _ANSWERED),)
+        return _UNKNOWN
+    return _ANSWERED
 
 
-def error_of(code: int, message: str, *, outcome: str | None, status: bytes) -> ServiceError:
+def error_of(code: int, message: str, *, outcome: str, status: bytes) -> ServiceError:
     """Return the error of a call to another node."""
-    if outcome == _ANSWERED:
-        return Answered(code, message, status)
     if outcome == _NOT_THE_OWNER:
         return NotTheOwner(message)
     if outcome == _UNKNOWN:
         return OutcomeUnknown(message)
-    if code == Code.DEADLINE_EXCEEDED:
-        return DeadlineExceeded("deadline exceeded before the owner answered")
-    return PeerLost(f"expected an answer of the owner, found: {message}")
+    return Answered(code, message, status)
 
 
 def refusal_of(answered: Answered) -> ServiceError:

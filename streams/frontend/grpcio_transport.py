@@ -19,8 +19,6 @@ _RECEIVE_LIMIT_BYTES = 128 * 1024 * 1024
 _DETAILS = "grpc-status-details-bin"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
-Trailers = tuple[tuple[str, str], ...]
-TrailersOf = Callable[[ServiceError], Trailers]
 Serve = Callable[[bytes, grpc.aio.ServicerContext], Awaitable[bytes]]
 ServeStream = Callable[[AsyncIterator[bytes], grpc.aio.ServicerContext], AsyncIterator[bytes]]
 
@@ -54,18 +52,8 @@ class _GrpcioCall:
 class GrpcioTransport:
     """A grpcio server for a table of methods."""
 
-    def __init__(
-        self,
-        table: Table,
-        *,
-        host: str,
-        port: int,
-        settings: FrontendSettings,
-        trailers_of: TrailersOf = lambda _: (),
-    ) -> None:
-        """`trailers_of` says what else goes along with an error."""
+    def __init__(self, table: Table, *, host: str, port: int, settings: FrontendSettings) -> None:
         self._table = table
-        self._trailers_of = trailers_of
         self._host = host
         self._port = port
         self._settings = settings
@@ -80,8 +68,7 @@ class GrpcioTransport:
         """Begin to listen; raises AddressUnusable."""
         _check_free(self._host, self._port)
         server = grpc.aio.server(options=_options(self._settings))
-        methods = _Methods(self._table, self._settings.max_message_bytes, self._trailers_of)
-        server.add_generic_rpc_handlers((methods,))
+        server.add_generic_rpc_handlers((_Methods(self._table, self._settings.max_message_bytes),))
         try:
             self._port = server.add_insecure_port(_target(self._host, self._port))
         except RuntimeError as error:
@@ -99,11 +86,11 @@ class GrpcioTransport:
 class _Methods(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio is untyped
     """Finds the method of a call; one object a method, made once."""
 
-    def __init__(self, table: Table, max_bytes: int, trailers_of: TrailersOf) -> None:
+    def __init__(self, table: Table, max_bytes: int) -> None:
         self._methods = {
-            path: grpc.stream_stream_rpc_method_handler(_stream(method.handler, trailers_of))
+            path: grpc.stream_stream_rpc_method_handler(_stream(method.handler))
             if isinstance(method, Stream)
-            else grpc.unary_unary_rpc_method_handler(_unary(method.handler, max_bytes, trailers_of))
+            else grpc.unary_unary_rpc_method_handler(_unary(method.handler, max_bytes))
             for path, method in table.items()
         }
 
@@ -112,23 +99,20 @@ class _Methods(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio is untyp
         return self._methods.get(details.method)
 
 
-def _unary(
-    handler: Callable[[Call], Awaitable[bytes]], max_bytes: int, trailers_of: TrailersOf
-) -> Serve:
+def _unary(handler: Callable[[Call], Awaitable[bytes]], max_bytes: int) -> Serve:
     async def serve(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
         try:
             if len(request) > max_bytes:
                 raise _refusal(len(request), max_bytes, context)
             return await handler(_GrpcioCall(request, context))
         except ServiceError as error:
-            return await _abort(context, error, trailers_of(error))
+            return await _abort(context, error)
 
     return serve
 
 
 def _stream(
     handler: Callable[[Call, AsyncIterator[bytes]], AsyncIterator[bytes]],
-    trailers_of: TrailersOf,
 ) -> ServeStream:
     async def serve(
         requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext
@@ -137,16 +121,14 @@ def _stream(
             async for response in handler(_GrpcioCall(b"", context), requests):
                 yield response
         except ServiceError as error:
-            await _abort(context, error, trailers_of(error))
+            await _abort(context, error)
 
     return serve
 
 
-async def _abort(
-    context: grpc.aio.ServicerContext, error: ServiceError, trailers: Trailers
-) -> bytes:
-    details = () if error.detail is None else ((_DETAILS, error.status()),)
-    await context.abort(_CODES[int(error.code)], error.message, (*details, *trailers))
+async def _abort(context: grpc.aio.ServicerContext, error: ServiceError) -> bytes:
+    trailers = () if error.detail is None else ((_DETAILS, error.status()),)
+    await context.abort(_CODES[int(error.code)], error.message, trailers)
     raise AssertionError("expected abort to raise")
 
 

@@ -13,7 +13,7 @@ ROOMS = {
     "aiokafka": ("streams/faust_batches.py",),
     "confluent_kafka": ("streams/kafka/*.py",),
     "rocksdict": ("streams/tables.py",),
-    "grpc": ("streams/frontend/*transport*.py", "streams/calls/grpcio_client.py"),  # its other end
+    "grpc": ("streams/frontend/*transport*.py",),
     "h2": ("streams/frontend/*transport*.py",),
     "grpc_health": ("schemas/temporal.py", "streams/frontend/*.py"),
     "grpc_reflection": ("schemas/temporal.py", "streams/frontend/*.py"),

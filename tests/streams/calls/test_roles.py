@@ -14,7 +14,7 @@ from schemas.errors import (
     Unavailable,
 )
 from streams.calls.forward import Errand, Place
-from streams.calls.outcomes import TRAILER, Answered, error_of, trailers_of
+from streams.calls.outcomes import Answered, error_of, outcome_of
 from streams.calls.roles import PATHS, RoleCalls, served
 from streams.matching.queries import Handed
 from topology.decision import Ask, Namespace
@@ -62,7 +62,7 @@ class Node:
 
 
 class Wire:
-    """The way to the owner: `here`, or through the bytes and trailers of the internal port."""
+    """The way to the owner: `here`, or through the bytes of the internal port."""
 
     def __init__(self, owner: Node, *, is_local: bool) -> None:
         self._serves = served(owner, owner)
@@ -78,8 +78,8 @@ class Wire:
         try:
             return await self._serves[errand.path](errand.body)
         except ServiceError as error:
-            outcome = dict(trailers_of(error))[TRAILER]
-            raise error_of(int(error.code), error.message, outcome=outcome, status=b"") from None
+            said = outcome_of(error)
+            raise error_of(int(error.code), error.message, outcome=said, status=b"") from None
 
 
 def ways() -> list[tuple[Node, RoleCalls, Wire]]:

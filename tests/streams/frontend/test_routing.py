@@ -10,16 +10,15 @@ from schemas.errors import NotTheOwner, WorkflowAlreadyStarted
 from schemas.ids import queue_partition, workflow_partition
 from schemas.temporal import service
 from streams.calls.forward import Forward, Home, Place
-from streams.calls.grpcio_client import GrpcioPeers
-from streams.calls.outcomes import Answered, trailers_of
+from streams.calls.outcomes import Answered
 from streams.calls.owners import Owner
+from streams.calls.peers import Peers
 from streams.calls.roles import RoleCalls, served
-from streams.frontend.grpcio_transport import GrpcioTransport
 from streams.frontend.internal import InternalPort, served_to_nodes
+from streams.frontend.node_transport import NodeTransport
 from streams.frontend.routes import ANYWHERE, ROUTES, Routes
 from streams.frontend.routing import Ways, routed
 from streams.frontend.rpcs import WORKFLOW_SERVICE
-from streams.frontend.settings import FrontendSettings
 from streams.frontend.transport import Table
 from streams.metrics import Metrics
 from tests.streams.frontend.stubs import DEFAULT, StubCall, World, always
@@ -65,12 +64,9 @@ _KEYS: list[tuple[str, dict[str, Any], Place]] = [
 ]
 
 
-def transport(table: Table) -> GrpcioTransport:
+def transport(table: Table) -> NodeTransport:
     """Return an internal transport on a free port."""
-    settings = FrontendSettings()
-    return GrpcioTransport(
-        table, host="127.0.0.1", port=0, settings=settings, trailers_of=trailers_of
-    )
+    return NodeTransport(table, host="127.0.0.1", port=0)
 
 
 class NoHistory:
@@ -88,7 +84,7 @@ class Nodes:
         self.first = World()
         self.owner_world = World()
         self.port = InternalPort(transport)
-        self.peers = GrpcioPeers()
+        self.peers = Peers()
         matching: Any = self.first.matching
         self.services = self.first.services()
         self.forward = Forward(
@@ -232,7 +228,7 @@ async def test_c4_poll_waits_at_its_owner_under_one_id(nodes: Nodes) -> None:
     assert await nodes.call("PollActivityTaskQueue", task_queue={"name": "tq"}) == b"task"
     ((_, queue, kind, _, _, timeout_s),) = nodes.owner_world.matching.polls
     assert (queue, kind) == ("tq", "activity")
-    assert timeout_s < 31  # gRPC rounds deadlines up
+    assert timeout_s <= 30
 
 
 async def test_c4_m2_poller_who_leaves_is_gone_at_the_owner_too(nodes: Nodes) -> None:
