@@ -17,13 +17,16 @@ FIND_PYTHON = for python in $(PYTHON) python3.11 python3.12 python3.13 python3 p
 	exit 1; fi
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 
-.PHONY: help dev test check format lint types imports fast everything lock clean
+.PHONY: help dev demo test check format lint types imports fast everything lock clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 dev: $(BIN)/millrace ## Run a server until Ctrl-C; make dev ARGS="--port 7300" passes options.
 	@exec $(BIN)/millrace dev --db-filename ./data/dev $(ARGS)
+
+demo: $(BIN)/millrace ## Process 200 orders, beside a running `make dev`; make demo ARGS="--help".
+	@exec $(BIN)/python -m infra.demo $(ARGS)
 
 test: check everything ## Run everything that CI runs.
 

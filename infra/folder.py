@@ -2,7 +2,7 @@
 
 lock       held by the running process
 version    the layout's version; a newer one is refused
-broker/    the embedded broker's segments
+broker/    the embedded broker's segments; broker.pid, broker.address: its process, host:port
 history/   stores of the history role, one a partition
 matching/  stores of the matching role
 node.json  what the node knows of itself: cluster id, group member ids (V6)
@@ -23,6 +23,11 @@ VERSION = 1
 _LEFTOVER_PATIENCE_S = 5.0
 _LEFTOVER_KILL_S = 10.0
 _RETRY_S = 0.02
+
+
+def broker_address_in(folder: Path) -> Path:
+    """Return the file that says where the embedded broker of a data folder listens."""
+    return folder / "broker.address"
 
 
 class DataFolder:
@@ -78,9 +83,18 @@ class DataFolder:
         finally:
             os.close(descriptor)
 
-    def note_broker(self, process_id: int) -> None:
-        """Remember the broker's process, for the next life."""
+    def note_broker(self, process_id: int, address: str) -> None:
+        """Remember the broker's process and where it listens, for the next life."""
         self._broker_id.write_text(str(process_id))
+        broker_address_in(self.path).write_text(address)
+
+    @property
+    def broker_port(self) -> int:
+        """The port on which the broker listened last, so that Kafka clients find it again; or 0."""
+        try:
+            return int(broker_address_in(self.path).read_text().rpartition(":")[2])
+        except (OSError, ValueError):
+            return 0
 
     @property
     def _broker_id(self) -> Path:

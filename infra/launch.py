@@ -99,6 +99,7 @@ async def _serve(settings: Settings, folder: DataFolder) -> None:
 
 async def _started_broker(settings: Settings, folder: DataFolder) -> BrokerChild:
     wanted = settings.broker
+    port = wanted.port or _if_free(folder.broker_port)
     try:
         child = await BrokerChild.start(
             folder.broker,
@@ -106,11 +107,21 @@ async def _started_broker(settings: Settings, folder: DataFolder) -> BrokerChild
             *("--durability", wanted.durability),
             *("--segment-bytes", str(wanted.segment_bytes)),
             "--no-auto-create-topics",
+            port=port,
         )
     except (StartFailedError, TimeoutError) as error:
         raise StartFailure(f"The embedded broker did not start: {error}") from error
-    folder.note_broker(child.pid)
+    folder.note_broker(child.pid, child.address)
     return child
+
+
+def _if_free(port: int) -> int:
+    """Return a port of this machine, or 0 where somebody else has it."""
+    try:
+        check_port_free("127.0.0.1", port)
+    except StartFailure:
+        return 0
+    return port
 
 
 async def _started(node: "Node", timeout_s: float) -> str:

@@ -77,6 +77,8 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
 class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The embedded broker, a child process."""
 
+    port: int = 0
+    """Port that Kafka clients connect to; 0: the one it had last, else a free one."""
     durability: Literal["os", "fsync"] = "os"
     """`os`: acknowledged after write(), flushed soon after; `fsync`: after the flush."""
     segment_bytes: int = 16 << 20

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.failures import StartFailure
-from infra.folder import VERSION, DataFolder
+from infra.folder import VERSION, DataFolder, broker_address_in
 
 
 def opened(path: Path) -> DataFolder:
@@ -90,4 +90,15 @@ def test_the_broker_of_a_former_life_is_awaited(tmp_path: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     holder.stdout.close()
     assert holder.wait() == 0
+    folder.close()
+
+
+def test_the_broker_keeps_its_port_from_life_to_life(tmp_path: Path) -> None:
+    """A folder knows where its broker listened; a new one, or a torn note, knows nothing."""
+    folder = opened(tmp_path)
+    assert folder.broker_port == 0
+    folder.note_broker(os.getpid(), "127.0.0.1:19092")
+    assert folder.broker_port == 19092
+    broker_address_in(tmp_path).write_text("127.0.0.1:")
+    assert folder.broker_port == 0
     folder.close()
