@@ -105,20 +105,25 @@ async def listen(broker: Broker, connections: set[Connection]) -> asyncio.Server
 
 
 def follow_parent(stop: asyncio.Event) -> None:
-    """End when the parent does: when stdin ends, or by the kernel's signal."""
-    with contextlib.suppress(OSError, AttributeError):
-        import ctypes  # noqa: PLC0415 - only a child process needs it
-
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    """End when the parent does: when stdin ends; where it cannot be watched, by a signal."""
 
     def on_readable() -> None:
         if not os.read(0, 4096):
             asyncio.get_running_loop().remove_reader(0)
             stop.set()
 
-    # Plain files and closed descriptors cannot be watched; then only the signal counts.
-    with contextlib.suppress(OSError):
+    try:
         asyncio.get_running_loop().add_reader(0, on_readable)
+    except OSError:  # plain files and closed descriptors
+        _ask_for_death_signal()
+
+
+def _ask_for_death_signal() -> None:
+    """Have the kernel end us with the thread that started us: a pipe tells of the process."""
+    with contextlib.suppress(OSError, AttributeError):
+        import ctypes  # noqa: PLC0415 - only a child without a pipe needs it
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 async def run(settings: Settings) -> None:

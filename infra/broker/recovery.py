@@ -129,7 +129,7 @@ def _resume(log: PartitionLog, bases: list[int], stored: _Stored) -> bool:
     segment.max_timestamp = fields["max_timestamp"]
     segment.use_index(loaded(stored.columns))
     segment.index.cut(segment.size)
-    _scan_from(log, segment)
+    _scan_from(log, segment, is_active=base == bases[-1])
     _scan_later(log, [one for one in bases if one > base])
     return True
 
@@ -163,7 +163,7 @@ def _scan_later(log: PartitionLog, bases: list[int]) -> None:
             log.unindexed.append(log.segments[-1])
         log.segments.append(segment)
         log.next_offset = base
-        if not _scan_from(log, segment):
+        if not _scan_from(log, segment, is_active=base == bases[-1]):
             break
     known = {segment.base_offset for segment in log.segments}
     for base in bases:
@@ -171,11 +171,16 @@ def _scan_later(log: PartitionLog, bases: list[int]) -> None:
             Segment(log.folder, base).remove()
 
 
-def _scan_from(log: PartitionLog, segment: Segment) -> bool:
-    """Take every sound batch behind the segment's size; cut the file there. False if it was cut."""
+def _scan_from(log: PartitionLog, segment: Segment, *, is_active: bool) -> bool:
+    """Take every sound batch behind the segment's size; cut the file there. False if it was cut.
+
+    The active segment was never compacted: a gap in its offsets is damage that no CRC covers.
+    """
     end = segment.path.stat().st_size
     for position, header in _sound_batches(segment, segment.size, end):
         if header.base_offset < log.next_offset:
+            break
+        if is_active and header.base_offset > log.next_offset:
             break
         segment.note(header.base_offset, header.size, header.next_offset, header.max_timestamp)
         log.next_offset = header.next_offset
