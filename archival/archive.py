@@ -6,7 +6,6 @@ was not written whole is never shown as one. The order of the writes is `archive
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
 from archival.history_files import HistoryFiles
@@ -86,7 +85,6 @@ class Archive:
         )
         self.records: Records = RecordFiles(store) if is_folder else RecordObjects(store)
         self._settings = settings
-        self._workers = ThreadPoolExecutor(settings.workers_count, "archive")
         self._lakes: dict[str, Lake] = {}
 
     def check(self) -> None:
@@ -102,9 +100,8 @@ class Archive:
         """Write a run's visibility record, all its copies; raises Refused, Unavailable."""
         record = record_of(run, history_uri)
         text = to_text(record)
-        names = self.records.names(record)
-        for _ in self._workers.map(lambda name: self._write_record(name, text), names):
-            pass
+        for name in self.records.names(record):
+            self._write_record(name, text)
         return record
 
     def history_page(
@@ -169,8 +166,7 @@ class Archive:
         self._lakes.pop(namespace_id, None)
 
     def close(self) -> None:
-        """Let go of threads and connections; idempotent."""
-        self._workers.shutdown()
+        """Let go of its connections; idempotent."""
         self.store.close()
 
     def _write_record(self, name: str, text: bytes) -> None:

@@ -10,7 +10,7 @@ import datetime as dt
 import math
 import re
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from google.protobuf import json_format
@@ -60,10 +60,9 @@ def fill(message: Message, json: Json) -> None:
 def timestamp_text(seconds: int, nanos: int) -> str:
     """Return an instant in RFC 3339, UTC, with as many threes of digits as it needs."""
     days, second = divmod(seconds, 86_400)
-    day = dt.date.fromordinal(_EPOCH + days)
     hour, rest = divmod(second, 3_600)
-    head = f"{day.isoformat()}T{hour:02}:{rest // 60:02}:{rest % 60:02}"
-    return f"{head}{_fraction(nanos)}Z"
+    minute, second = divmod(rest, 60)
+    return f"{_day_text(days)}T{hour:02}:{minute:02}:{second:02}{_fraction(nanos)}Z"
 
 
 def timestamp_parts(text: str) -> tuple[int, int]:
@@ -82,6 +81,8 @@ def timestamp_parts(text: str) -> tuple[int, int]:
 
 def duration_text(seconds: int, nanos: int) -> str:
     """Return a span in seconds, as `1.500s`."""
+    if seconds >= 0 and not nanos:
+        return f"{seconds}s"
     total = seconds * 1_000_000_000 + nanos
     whole, rest = divmod(abs(total), 1_000_000_000)
     return f"{'-' if total < 0 else ''}{whole}{_fraction(rest)}s"
@@ -94,6 +95,11 @@ def duration_parts(text: str) -> tuple[int, int]:
         raise ValueError(f"expected a duration such as 1.5s, found {text!r}")
     sign = -1 if found[1] else 1
     return sign * int(found[2]), sign * int((found[3] or "").ljust(9, "0"))
+
+
+@lru_cache(maxsize=1_024)
+def _day_text(days: int) -> str:
+    return dt.date.fromordinal(_EPOCH + days).isoformat()
 
 
 def _fraction(nanos: int) -> str:

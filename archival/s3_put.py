@@ -9,16 +9,23 @@ import base64
 import datetime as dt
 import hashlib
 import hmac
+import socket
 import ssl
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from queue import Empty, SimpleQueue
+from struct import pack
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 _SERVICE: Final = "s3"
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
+_PORTS: Final = {"http": 80, "https": 443}
+_IDLE_S: Final = 4.0
+"""A connection that was idle for longer may be closed at the other end by now."""
+_READ_BYTES: Final = 16_384
+_HEAD_BYTES: Final = 65_536
 
 
 class Credentials(NamedTuple):
@@ -36,10 +43,10 @@ class QuickPut:
         parts = urlsplit(url)
         self._host = parts.netloc
         self._path = parts.path
-        self._is_secure = parts.scheme == "https"
+        self._address = (parts.hostname or "", parts.port or _PORTS[parts.scheme])
         self._region = region
         self._credentials = credentials
-        self._idle: SimpleQueue[HTTPConnection] = SimpleQueue()
+        self._idle: deque[tuple[float, socket.socket]] = deque()
         self.context: ssl.SSLContext | None = None
         self.timeout_s = 60.0
 
@@ -47,36 +54,48 @@ class QuickPut:
         """Send a body once and return the status, 0 if there was no answer."""
         path = self._path + quote(key, safe="/-_.~")
         signed = self._signed(path, body, headers)
-        connection = self._connection()
+        lines = "".join(f"{name}: {value}\r\n" for name, value in signed.items())
+        head = f"PUT {path} HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n"
+        connection: socket.socket | None = None
         try:
-            connection.request("PUT", path, body, signed)
-            answer = connection.getresponse()
-            answer.read()
-        except (OSError, HTTPException):
+            connection = self._connection()
+            connection.sendall(head.encode() + body)
+            status, is_kept = _answer(connection)
+        except (OSError, ValueError):
+            status, is_kept = 0, False
+        if connection is not None and is_kept:
+            self._idle.append((time.monotonic(), connection))
+        elif connection is not None:
             connection.close()
-            return 0
-        if answer.will_close:
-            connection.close()
-        else:
-            self._idle.put(connection)
-        return answer.status
+        return status
 
     def close(self) -> None:
         """Close the connections that are idle."""
-        while True:
-            try:
-                self._idle.get_nowait().close()
-            except Empty:
-                return
+        while self._idle:
+            self._idle.pop()[1].close()
 
-    def _connection(self) -> HTTPConnection:
+    def _connection(self) -> socket.socket:
+        """Return a connection that was used a moment ago, or a new one."""
         try:
-            return self._idle.get_nowait()
-        except Empty:
-            pass
-        if self._is_secure:
-            return HTTPSConnection(self._host, timeout=self.timeout_s, context=self.context)
-        return HTTPConnection(self._host, timeout=self.timeout_s)
+            used_at, connection = self._idle.pop()
+        except IndexError:
+            return self._connected()
+        if time.monotonic() - used_at < _IDLE_S:
+            return connection
+        connection.close()
+        self.close()
+        return self._connected()
+
+    def _connected(self) -> socket.socket:
+        connection = socket.create_connection(self._address, self.timeout_s)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.settimeout(None)  # the kernel's own timeouts save a poll before each call
+        limit = pack("@ll", int(self.timeout_s), 0)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            connection.setsockopt(socket.SOL_SOCKET, option, limit)
+        if self.context is None:
+            return connection
+        return self.context.wrap_socket(connection, server_hostname=self._address[0])
 
     def _signed(self, path: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
         digest = hashlib.sha256(body)
@@ -92,6 +111,26 @@ class QuickPut:
             named["x-amz-security-token"] = credentials.token
         named["authorization"] = authorization("PUT", path, named, (credentials, self._region))
         return named
+
+
+def _answer(connection: socket.socket) -> tuple[int, bool]:
+    """Read an answer to its end; return its status, and whether the connection may be kept."""
+    read = b""
+    while (end := read.find(b"\r\n\r\n")) < 0:
+        piece = connection.recv(_READ_BYTES)
+        if not piece or len(read) > _HEAD_BYTES:
+            return 0, False
+        read += piece
+    first, *lines = read[:end].decode("latin-1").lower().split("\r\n")
+    version, status = first.split(" ")[:2]
+    fields = {name: value.strip() for name, _, value in (one.partition(":") for one in lines)}
+    left = int(fields.get("content-length", -1)) - (len(read) - end - 4)
+    is_kept = version == "http/1.1" and fields.get("connection") != "close" and left >= 0
+    while is_kept and left > 0:
+        piece = connection.recv(_READ_BYTES)
+        left -= len(piece)
+        is_kept = bool(piece)
+    return int(status), is_kept and left == 0
 
 
 def authorization(

@@ -61,8 +61,8 @@ class ArchivalSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     blob_bytes: int = 2 << 20
     """Size at which a history goes on in another object, bytes."""
-    workers_count: int = 8
-    """Writes to one archive at a time."""
+    workers_count: int = 16
+    """Runs written at a time, a number: each waits for the store most of its time."""
     s3: S3Settings = S3Settings()
     """Archives at `s3://`."""
     files: FileSettings = FileSettings()

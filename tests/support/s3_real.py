@@ -27,6 +27,12 @@ ADDRESS_VARIABLE = "MILLRACE_TEST_S3"
 START_TIMEOUT = 60.0
 REGION = "us-east-1"
 
+_SERVE = """
+from werkzeug.serving import WSGIRequestHandler
+WSGIRequestHandler.protocol_version = "HTTP/1.1"  # connections are kept, as S3 keeps them
+from moto.server import main
+main()
+"""
 _SLOW_DOWN = b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>later</Message></Error>'
 _HOP = {"connection", "transfer-encoding", "keep-alive", "expect", "date", "server"}
 
@@ -46,7 +52,7 @@ def s3_server() -> Iterator[str]:
         patch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         port = _free_port()
-        line = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        line = [sys.executable, "-c", _SERVE, "-H", "127.0.0.1", "-p", str(port)]
         process = subprocess.Popen(line, stdout=output, stderr=output)
         try:
             _wait(port, process, output)
