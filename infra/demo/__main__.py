@@ -42,12 +42,11 @@ async def run(address: str, kafka: str, orders: Sequence[Order]) -> int:
     over_grpc, over_kafka = orders[::2], orders[1::2]
     activities: Sequence[Callable[..., Any]] = [reserve, charge, ship]
     async with Worker(client, task_queue=QUEUE, workflows=[DemoOrder], activities=activities):
-        at_once = asyncio.Semaphore(_AT_ONCE)
         showing = asyncio.create_task(show.live())
         try:
             await asyncio.gather(
                 _by_kafka(KafkaOrders(kafka), {order: ids[order] for order in over_kafka}, show),
-                *(_by_grpc(client, ids[order], order, at_once, show) for order in over_grpc),
+                _by_grpc(client, {order: ids[order] for order in over_grpc}, show),
             )
             receipts = await asyncio.gather(*(_receipt(client, ids[o], show) for o in orders))
         finally:
@@ -58,21 +57,23 @@ async def run(address: str, kafka: str, orders: Sequence[Order]) -> int:
     return 1 if missing else 0
 
 
-async def _by_grpc(
-    client: Client, workflow_id: str, order: Order, at_once: asyncio.Semaphore, show: "Progress"
-) -> None:
-    async with at_once:
+async def _by_grpc(client: Client, ids: dict[Order, str], show: "Progress") -> None:
+    at_once = asyncio.Semaphore(_AT_ONCE)
 
-        async def start() -> None:
-            try:
-                await client.start_workflow(DemoOrder.run, order, id=workflow_id, task_queue=QUEUE)
-            except WorkflowAlreadyStartedError:
-                return  # the first try was taken, but its answer did not reach us
+    async def start(order: Order, workflow_id: str) -> None:
+        try:
+            await client.start_workflow(DemoOrder.run, order, id=workflow_id, task_queue=QUEUE)
+        except WorkflowAlreadyStartedError:
+            return  # the first try was taken, but its answer did not reach us
 
-        await persistently(start)
-        handle = client.get_workflow_handle(workflow_id)
-        await persistently(lambda: handle.signal(DemoOrder.paid, f"card-{order.number}"))
-        show.asked["gRPC"] += 1
+    async def ask(order: Order, workflow_id: str) -> None:
+        async with at_once:
+            await persistently(lambda: start(order, workflow_id))
+            handle = client.get_workflow_handle(workflow_id)
+            await persistently(lambda: handle.signal(DemoOrder.paid, f"card-{order.number}"))
+            show.asked["gRPC"] += 1
+
+    await asyncio.gather(*(ask(*one) for one in ids.items()))
 
 
 async def _by_kafka(kafka: KafkaOrders, ids: dict[Order, str], show: "Progress") -> None:

@@ -7,18 +7,19 @@ import pytest
 
 from tests.house.sources import Source, code
 
+# The demo is a client: it uses what its readers use.
 ROOMS = {
     "faust": ("streams/app.py", "streams/assignor.py", "streams/faust_batches.py"),
     "mode": ("streams/app.py", "streams/faust_batches.py"),
     "aiokafka": ("streams/faust_batches.py",),
-    "confluent_kafka": ("streams/kafka/*.py",),
+    "confluent_kafka": ("streams/kafka/*.py", "infra/demo/*.py"),
     "rocksdict": ("streams/tables.py",),
     "grpc": ("streams/frontend/*transport*.py",),
     "h2": ("streams/frontend/*transport*.py",),
     "grpc_health": ("schemas/temporal.py", "streams/frontend/*.py"),
     "grpc_reflection": ("schemas/temporal.py", "streams/frontend/*.py"),
-    "temporalio": ("schemas/temporal.py",),
-    "fastavro": ("schemas/codec.py",),
+    "temporalio": ("schemas/temporal.py", "infra/demo/*.py"),
+    "fastavro": ("schemas/codec.py", "infra/demo/*.py"),
     "avro": (),
     "elasticsearch": ("search/elastic.py",),
     "boto3": ("archival/s3.py",),
@@ -26,7 +27,7 @@ ROOMS = {
     "pyarrow": ("archival/parquet.py",),
     "structlog": ("streams/*", "infra/log.py", "infra/*.py"),
     "prometheus_client": ("*/metrics.py", "infra/exposition.py"),
-    "argparse": ("infra/cli/*.py", "infra/broker/__main__.py"),
+    "argparse": ("infra/cli/*.py", "infra/demo/*.py", "infra/broker/__main__.py"),
     "sqlite3": ("infra/broker/*.py", "search/sqlite.py"),
 }
 

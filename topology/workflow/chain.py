@@ -154,6 +154,7 @@ _CARRIED_BY_COMMAND = (
     "memo",
     "failure",
     "last_completion_result",
+    "backoff_start_interval",
 )
 
 
