@@ -125,6 +125,7 @@ def _described(services: Services, record: Any) -> service.DescribeNamespaceResp
     about.data.update(record["custom_data"])
     about.capabilities.eager_workflow_start = True
     about.capabilities.worker_poll_complete_on_shutdown = True
+    about.capabilities.poller_autoscaling = True
     about.limits.blob_size_limit_error = BLOB_BYTES
     about.limits.memo_size_limit_error = BLOB_BYTES
     config = response.config

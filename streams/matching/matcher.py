@@ -19,7 +19,7 @@ from streams.matching.settings import MatchingSettings
 from streams.matching.tasks_log import TasksLog
 from streams.matching.verdicts import Verdict, Verdicts
 from streams.matching.waiting import Waiting, WaitingPolls
-from topology.matching.answers import with_backlog_count
+from topology.matching.answers import with_backlog_count, with_poller_change
 from topology.matching.queue import TaskQueue
 from topology.matching.tasks import Poll, QueueKey, Task, value_of
 
@@ -33,6 +33,7 @@ class _Match(NamedTuple):
     queue: TaskQueue
     task: Task
     waiting: Waiting
+    is_fresh: bool = False  # not of the backlog
 
 
 class Matcher:
@@ -95,7 +96,7 @@ class Matcher:
         """Have an offered task started for a poll, past `tasks`; resolved when performed (L18)."""
         performed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.saw_poll(self._clock.now())
-        match = _Match(served, queue, task, self._bind(poll))
+        match = _Match(served, queue, task, self._bind(poll), is_fresh=True)
         self.spawn(self._perform(match, performed))
         return performed
 
@@ -216,14 +217,24 @@ class Matcher:
         return verdict
 
     def _deliver(self, match: _Match, answer: bytes) -> None:
-        if match.task.offer.kind == "workflow":
-            answer = with_backlog_count(answer, match.queue.backlog.count)
+        answer = self._with_hints(match, answer)
         if match.waiting.answer(answer):
             match.queue.dispatched.count(self._clock.now())
             self._polls.remember(match.waiting.poll.poll_id, match.task)
         else:
             self.hand_back(match.task, match.waiting.poll)
         self._polls.forget(match.waiting)
+
+    def _with_hints(self, match: _Match, answer: bytes) -> bytes:
+        """Add what helps a worker to weigh its polls."""
+        kind, queue, served = match.task.offer.kind, match.queue, match.served
+        if served.is_closed:
+            return answer
+        waited_s = asyncio.get_running_loop().time() - match.waiting.began_at
+        waited = round(waited_s * _SECOND) if match.is_fresh else 0
+        change = queue.poller_change(waited, served.store, self._clock.now())
+        answer = with_poller_change(answer, kind, change)
+        return with_backlog_count(answer, queue.backlog.count) if kind == "workflow" else answer
 
     def _wait_on(self, served: ServedPartition, queue: TaskQueue, waiting: Waiting) -> None:
         if waiting.is_gone:

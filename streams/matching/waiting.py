@@ -19,7 +19,16 @@ _NAMESPACE: Final = enums.ResourceExhaustedScope.RESOURCE_EXHAUSTED_SCOPE_NAMESP
 class Waiting:
     """One poll that waits, or that history is being asked for."""
 
-    __slots__ = ("future", "is_matched", "is_over", "partition", "poll", "queue", "timer")
+    __slots__ = (
+        "began_at",
+        "future",
+        "is_matched",
+        "is_over",
+        "partition",
+        "poll",
+        "queue",
+        "timer",
+    )
 
     def __init__(self, poll: Poll, queue: QueueKey, partition: int) -> None:
         self.poll = poll
@@ -27,6 +36,7 @@ class Waiting:
         self.partition = partition
         self.future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.timer: asyncio.TimerHandle | None = None
+        self.began_at = asyncio.get_running_loop().time()
         self.is_matched = False  # history is being asked
         self.is_over = False  # its time is up but for the tail
 

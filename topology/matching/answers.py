@@ -3,6 +3,7 @@
 from typing import Final
 
 from schemas.temporal import service
+from topology.effects import TaskKind
 
 _HINT_FIELD: Final = service.PollWorkflowTaskQueueResponse.DESCRIPTOR.fields_by_name[
     "backlog_count_hint"
@@ -16,6 +17,19 @@ def with_backlog_count(answer: bytes, count: int) -> bytes:
     Serialized messages can be concatenated, so nothing is parsed.
     """
     return answer + _TAG + _varint(count) if count > 0 else answer
+
+
+def with_poller_change(answer: bytes, kind: TaskKind, change: int) -> bytes:
+    """Append `poller_scaling_decision` to a poll's answer; zero adds nothing."""
+    if not change:
+        return answer
+    response = (
+        service.PollWorkflowTaskQueueResponse()
+        if kind == "workflow"
+        else service.PollActivityTaskQueueResponse()
+    )
+    response.poller_scaling_decision.poll_request_delta_suggestion = change
+    return answer + response.SerializeToString()
 
 
 def _varint(number: int) -> bytes:

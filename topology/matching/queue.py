@@ -13,6 +13,7 @@ from schemas.instants import MINUTE, SECOND
 from topology.decision import Rows
 from topology.matching.backlog import Backlog
 from topology.matching.pace import Pace, Rate
+from topology.matching.scaling import Scaling
 from topology.matching.tasks import Match, Poll, QueryTask, QueueKey, Task
 
 BUSY: Final = SECOND
@@ -77,6 +78,7 @@ class TaskQueue:
         self._pace = Pace()
         self.added = Rate(now)
         self.dispatched = Rate(now)
+        self._scaling = Scaling(now)
 
     @property
     def waiting_count(self) -> int:
@@ -190,6 +192,10 @@ class TaskQueue:
             dispatch_rate=self.dispatched.per_second(now),
             limit=self._pace.per_second,
         )
+
+    def poller_change(self, waited: int, rows: Rows, now: int) -> int:
+        """Return the hint for a worker whose poll got a task after waiting so long, ns."""
+        return self._scaling.change(waited, lambda: self.stats(rows, now), now)
 
     def is_idle(self, now: int) -> bool:
         """Tell whether it can be forgotten; forget old pollers, and rows that nobody waits for."""

@@ -42,6 +42,7 @@ async def test_capabilities_say_only_what_is_true() -> None:
     assert {field.name for field, _ in about.capabilities.ListFields()} == {
         "eager_workflow_start",
         "worker_poll_complete_on_shutdown",
+        "poller_autoscaling",
     }
     info = service.GetSystemInfoResponse.FromString(
         await system.system_info(services, StubCall(b""))

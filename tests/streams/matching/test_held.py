@@ -3,7 +3,7 @@
 import asyncio
 
 from streams.matching.settings import MatchingSettings
-from tests.streams.matching.world import Life, Outside, answer_to, offer_of, run, turns
+from tests.streams.matching.world import Life, Outside, answer_to, offer_of, run, started, turns
 
 ONE = MatchingSettings(partitions=1, held_limit=2)
 
@@ -45,7 +45,7 @@ def test_l18_a_held_task_is_written_when_its_time_is_up() -> None:
         await life.offer(offer_of(1))
         assert loop.time() - before >= 1.0
         assert life.outside.log.values() == 1
-        assert await life.poll("p1") == answer_to(offer_of(1))
+        assert started(await life.poll("p1")) == answer_to(offer_of(1))
         await turns()
         assert life.outside.stored() == []
 
@@ -63,7 +63,7 @@ def test_l18_a_task_written_while_history_is_asked_gets_its_tombstone() -> None:
         await asyncio.sleep(2)
         assert life.outside.log.values() == 1
         life.holds_history.set()
-        assert await poll == answer_to(offer_of(1))
+        assert started(await poll) == answer_to(offer_of(1))
         await offer
         await turns()
         assert life.outside.stored() == []

@@ -13,15 +13,11 @@ from tests.streams.matching.world import (
     answer_to,
     offer_of,
     run,
+    started,
     turns,
 )
 
 ONE = MatchingSettings(partitions=1)
-
-
-def started(answer: bytes) -> bytes:
-    """Return an answer without the hint that matching appended."""
-    return answer.split(b")")[0] + b")" if answer else answer
 
 
 def test_l18_a_sync_match_writes_no_task() -> None:

@@ -198,6 +198,11 @@ def answer_to(offer: OfferTask) -> bytes:
     return repr(task_id(offer)).encode()
 
 
+def started(answer: bytes) -> bytes:
+    """Return an answer without the hints that matching appended."""
+    return answer.split(b")")[0] + b")" if answer else answer
+
+
 class Claim(NamedTuple):
     """A claim."""
 
