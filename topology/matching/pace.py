@@ -27,7 +27,8 @@ class Pace:
         if self.per_second is None:
             self._tokens = self._size(per_second)
             self._at = now
-        self._gather(now)
+        else:
+            self._gather(now)
         self.per_second = per_second
         self._tokens = min(self._tokens, self._size(per_second))
 
