@@ -217,9 +217,9 @@ class Matcher:
         return verdict
 
     def _deliver(self, match: _Match, answer: bytes) -> None:
+        match.queue.dispatched.count(self._clock.now())
         answer = self._with_hints(match, answer)
         if match.waiting.answer(answer):
-            match.queue.dispatched.count(self._clock.now())
             self._polls.remember(match.waiting.poll.poll_id, match.task)
         else:
             self.hand_back(match.task, match.waiting.poll)
