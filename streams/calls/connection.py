@@ -63,11 +63,11 @@ class Connection(asyncio.Protocol):
         self.peer = ":".join(str(part) for part in transport.get_extra_info("peername")[:2])
         self._flush()
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, piece: bytes) -> None:
         """Hand over what is whole."""
         self.heard_at = self._loop.time()
         try:
-            for frame in self._frames.take(data):
+            for frame in self._frames.take(piece):
                 self._heard(frame)
         except Broken as broken:
             self._ended(str(broken))

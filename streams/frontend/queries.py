@@ -5,7 +5,7 @@ may answer some: those answers are taken out before its command is appended (M4)
 who asked once the command is accepted.
 """
 
-from schemas.errors import InvalidArgument, Unavailable
+from schemas.errors import InvalidArgument, NotTheOwner
 from schemas.temporal import service
 from streams.frontend import tasks
 from streams.frontend.namespaces import namespace_of
@@ -46,7 +46,7 @@ async def query(services: Services, call: Call) -> bytes:
         return await services.queries.ask(
             namespace, request, leave_sticky=leave_sticky, timeout_s=services.time_left(call)
         )
-    raise Unavailable("the server is shutting down")  # a planned stop ended the wait (C7)
+    raise NotTheOwner("the server is shutting down")  # the new owner is asked (C7)
 
 
 async def answer(services: Services, call: Call) -> bytes:
