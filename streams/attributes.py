@@ -19,8 +19,7 @@ class SearchAttributes:
         for name in attributes.indexed_fields:
             if name not in SYSTEM and type_of(name, custom) is None:
                 raise InvalidArgument(
-                    f"Namespace {namespace.name} has no mapping defined "
-                    f"for search attribute {name}"
+                    f"Namespace {namespace.name} has no mapping defined for search attribute {name}"
                 )
         validate(attributes, custom)
         return with_types(attributes, custom)
