@@ -13,6 +13,7 @@ from archival.history_objects import HistoryObjects
 from archival.lake import Lake
 from archival.layout import namespace_folder, our_folder
 from archival.proto_json import Malformed
+from archival.query import Filter, Page
 from archival.record import Record, Types, parse_record, record_of, to_text
 from archival.records import RecordFiles, RecordObjects
 from archival.run import ClosedRun, HistoryPage, Refused, RunKey, Written
@@ -65,6 +66,10 @@ class Records(Protocol):
 
     def find(self, key: RunKey, closed_at: int) -> bytes | None:
         """Return the record of a run that closed then."""
+        ...
+
+    def closed_in(self, namespace_id: str, workflow_id: str) -> tuple[int, ...] | None:
+        """Return the seconds in which the runs of a workflow id closed; None if not known."""
         ...
 
     def all(self, namespace_id: str, after: str = "") -> Iterator[tuple[str, bytes]]:
@@ -132,6 +137,23 @@ class Archive:
         if text is None:
             raise NotFound(f"expected an archived record of {key.run_id}, found none")
         return parse_record(text, types)
+
+    def list(
+        self,
+        namespace_id: str,
+        filter_: Filter | None = None,
+        size: int = 1_000,
+        token: bytes = b"",
+    ) -> Page:
+        """Return a page of the archived runs that match, the last closed first.
+
+        A filter for one workflow id is helped by the names of the records.
+        """
+        ids = filter_.hints.equal.get("workflow_id", frozenset()) if filter_ else frozenset()
+        closed_in = None
+        if len(ids) == 1:
+            closed_in = self.records.closed_in(namespace_id, *ids)
+        return self.lake(namespace_id).list(filter_, size, token, closed_in=closed_in)
 
     def lake(self, namespace_id: str) -> Lake:
         """Return what searches the archived runs of a namespace."""

@@ -73,18 +73,27 @@ class Archiver:
         }
         return [_unless(outcome, failed.get(outcome.key.namespace_id)) for outcome in outcomes]
 
-    def delete(self, record: Record) -> None:
-        """Remove a run from the archive: from lists first, its history last; repeatable."""
+    def delete_all(self, records: Sequence[Record]) -> None:
+        """Remove runs from the archive: from lists first, histories last; repeatable."""
+        by_namespace: dict[str, list[Record]] = {}
+        for record in records:
+            by_namespace.setdefault(record.key.namespace_id, []).append(record)
         if self._records is not None:
-            lake = self._records.lake(record.key.namespace_id)
-            lake.remove([(record.key.run_id, record.closed_at)])
-            self._records.delete_record(record)
-        if self._histories is not None:
-            self._histories.delete_history(record.key)
+            for namespace_id, some in by_namespace.items():
+                gone = [(one.key.run_id, one.closed_at) for one in some]
+                self._records.lake(namespace_id).remove(gone)
+        for _ in self._workers.map(self._delete, records):
+            pass
 
     def close(self) -> None:
         """Let go of its threads; the archives are their opener's to close."""
         self._workers.shutdown()
+
+    def _delete(self, record: Record) -> None:
+        if self._records is not None:
+            self._records.delete_record(record)
+        if self._histories is not None:
+            self._histories.delete_history(record.key)
 
     def _written(self, run: ClosedRun) -> Outcome:
         """Write what is a run's own."""

@@ -71,7 +71,9 @@ class FileStore:
         self, folder: Path, settings: FileSettings | None = None, *, disk: Disk | None = None
     ) -> None:
         self._folder = folder
-        self._settings = settings or FileSettings()
+        settings = settings or FileSettings()
+        self._file_mode = int(settings.file_mode, 8)
+        self._folder_mode = int(settings.folder_mode, 8)
         self._disk = disk or Disk()
 
     def check(self) -> None:
@@ -181,7 +183,7 @@ class FileStore:
         self._ensure(room)
         path = room / uuid.uuid4().hex
         try:
-            with self._disk.create(path, self._settings.file_mode) as file:
+            with self._disk.create(path, self._file_mode) as file:
                 for piece in body:
                     self._disk.write(file, piece)
                 self._disk.flush(file)
@@ -205,7 +207,7 @@ class FileStore:
             return
         self._ensure(folder.parent)
         with contextlib.suppress(FileExistsError):
-            self._disk.mkdir(folder, self._settings.folder_mode)
+            self._disk.mkdir(folder, self._folder_mode)
         self._disk.flush_folder(folder.parent)
 
 

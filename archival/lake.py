@@ -18,7 +18,7 @@ import msgspec
 from archival.layout import our_folder
 from archival.manifest import Gone, Manifest, Manifests, Segment
 from archival.query import Filter, Matching, Page
-from archival.reading import Reading
+from archival.reading import Asked, Reading
 from archival.row import ArchivedRun, Position
 from archival.settings import LakeSettings
 from archival.store import Missing, Store
@@ -59,18 +59,27 @@ class Lake:
         if added:
             self._manifests.commit(lambda base: _with(base, added))
 
-    def list(self, filter_: Filter | None = None, size: int = 1_000, token: bytes = b"") -> Page:
+    def list(
+        self,
+        filter_: Filter | None = None,
+        size: int = 1_000,
+        token: bytes = b"",
+        *,
+        closed_in: Sequence[int] | None = None,
+    ) -> Page:
         """Return a page of the runs that match, the last closed first.
 
-        Behind the token's run, whatever has come in meanwhile. Raises InvalidArgument for what is
+        Behind the token's run, whatever has come in meanwhile. `closed_in`: the seconds, rising,
+        in which all that match closed, where they are known. Raises InvalidArgument for what is
         not a token.
         """
         for _ in range(_READ_AGAIN):
             asked_before = self._manifests.requests_count
             manifest = self._manifests.latest()
-            asked = self._manifests.requests_count - asked_before
+            count = self._manifests.requests_count - asked_before
             try:
-                return self._reading.page(manifest, filter_ or Matching(), (size, token, asked))
+                asked = Asked(size, token, count, closed_in)
+                return self._reading.page(manifest, filter_ or Matching(), asked)
             except Missing:
                 continue
         raise Unavailable("expected to read the lake, its files were merged at every try")

@@ -53,7 +53,7 @@ _SCHEMA: Final = pa.schema(
         ("objects_count", pa.int64()),
         ("archived_bytes", pa.int64()),
         ("history_sha256", pa.binary()),
-        ("info", pa.binary()),
+        ("execution", pa.binary()),
     ]
 )
 _REPEATING: Final = [

@@ -7,6 +7,8 @@ early, with a token, rather than read on.
 """
 
 import heapq
+from bisect import bisect_left
+from collections.abc import Sequence
 from importlib import import_module
 from itertools import count
 from threading import Lock
@@ -16,7 +18,7 @@ import msgspec
 
 from archival.manifest import Manifest, Segment
 from archival.query import Filter, Hints, Page, pack_token, unpack_token
-from archival.row import ArchivedRun, Position
+from archival.row import ArchivedRun
 from archival.settings import LakeSettings
 from archival.store import Store
 
@@ -27,8 +29,18 @@ _WHOLE_BYTES: Final = 128 << 10
 """Files up to this size are fetched at once."""
 _WHOLE_LIMIT: Final = 32
 _FOOTERS_LIMIT: Final = 256
+_SECOND: Final = 1_000_000_000
 
 _Unit = tuple[Segment, "parquet.Footer | None", "parquet.Group | None"]
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """Which page is wanted."""
+
+    size: int
+    token: bytes = b""
+    requests_count: int = 0  # made for it so far
+    closed_in: Sequence[int] | None = None  # seconds in which all that is wanted closed, rising
 
 
 class Reading:
@@ -40,17 +52,13 @@ class Reading:
         self._footers: dict[str, Any] = {}
         self._lock = Lock()
 
-    def page(self, manifest: Manifest, wanted: Filter, asked: tuple[int, bytes, int]) -> Page:
-        """Return a page; `asked` is its size, its token, and the requests made for it so far.
-
-        Raises Missing when a file of the manifest was merged away.
-        """
-        size, token, requests_count = asked
-        scan = _Scan(self, wanted, unpack_token(token), frozenset(g.run_id for g in manifest.gone))
-        scan.requests_count = requests_count
+    def page(self, manifest: Manifest, wanted: Filter, asked: Asked) -> Page:
+        """Return a page; raises Missing when a file of the manifest was merged away."""
+        gone = frozenset(one.run_id for one in manifest.gone)
+        scan = _Scan(self, wanted, asked, gone)
         for segment in manifest.segments:
             scan.consider(segment)
-        return scan.page(max(1, size), self._settings)
+        return scan.page(max(1, asked.size), self._settings)
 
     def open(self, segment: Segment, scan: "_Scan") -> "parquet.Footer":
         """Return the footer of a file."""
@@ -89,18 +97,19 @@ class _Scan:
     """The reading of one page."""
 
     def __init__(
-        self, reading: Reading, wanted: Filter, behind: Position | None, gone: frozenset[str]
+        self, reading: Reading, wanted: Filter, asked: Asked, gone: frozenset[str]
     ) -> None:
         self._reading = reading
         self._wanted = wanted
         self._hints = wanted.hints
-        self._behind = behind
+        self._behind = unpack_token(asked.token)
+        self._closed_in = asked.closed_in
         self._gone = gone
         self._heap: list[tuple[int, int, _Unit]] = []
         self._number = count()
         self._found: list[tuple[tuple[int, int, _Descending], ArchivedRun]] = []
         self._rows_count = 0
-        self.requests_count = 0
+        self.requests_count = asked.requests_count
         self.whole: dict[str, bytes] = {}
 
     def consider(self, segment: Segment) -> None:
@@ -108,7 +117,7 @@ class _Scan:
         types = self._hints.equal.get("workflow_type")
         if types is not None and segment.types is not None and not types & segment.types.keys():
             return
-        if _may_fall(self._hints, "closed_at", segment.closed) and _may_fall(
+        if self._may_close(segment.closed) and _may_fall(
             self._hints, "started_at", segment.started
         ):
             self._push(segment.closed, (segment, None, None))
@@ -170,7 +179,16 @@ class _Scan:
         types = self._hints.equal.get("workflow_type")
         if types is not None and not any(group.types[0] <= one <= group.types[1] for one in types):
             return False
-        return _may_fall(self._hints, "closed_at", group.closed)
+        return self._may_close(group.closed)
+
+    def _may_close(self, span: tuple[int, int]) -> bool:
+        """Whether what is wanted may have closed within a span."""
+        if self._closed_in is not None:
+            first, last = (instant // _SECOND for instant in span)
+            at = bisect_left(self._closed_in, first)
+            if at == len(self._closed_in) or self._closed_in[at] > last:
+                return False
+        return _may_fall(self._hints, "closed_at", span)
 
     def _push(self, closed: tuple[int, int], unit: _Unit) -> None:
         """Let something wait by the last close time at which it may have a run for this page."""

@@ -44,40 +44,40 @@ class Record(msgspec.Struct, frozen=True):
 
     namespace: str
     key: RunKey
-    info: workflow.WorkflowExecutionInfo
+    execution: workflow.WorkflowExecutionInfo
     history_uri: str = ""
 
     @property
     def workflow_type(self) -> str:
         """Its type."""
-        return self.info.type.name
+        return self.execution.type.name
 
     @property
     def started_at(self) -> int:
         """When it started, ns."""
-        return instant_of(self.info.start_time)
+        return instant_of(self.execution.start_time)
 
     @property
     def closed_at(self) -> int:
         """When it closed, ns."""
-        return instant_of(self.info.close_time)
+        return instant_of(self.execution.close_time)
 
 
 def record_of(run: ClosedRun, history_uri: str) -> Record:
     """Return the record of a run; raises Refused with Temporal's texts where it lacks something."""
     run.check()
-    if not run.info.type.name:
+    if not run.execution.type.name:
         raise Refused("field WorkflowTypeName is empty")
-    if not run.info.HasField("start_time"):
+    if not run.execution.HasField("start_time"):
         raise Refused("field StartTime is empty")
-    if not run.info.HasField("close_time"):
+    if not run.execution.HasField("close_time"):
         raise Refused("field CloseTime is empty")
-    return Record(run.namespace, run.key, run.info, history_uri)
+    return Record(run.namespace, run.key, run.execution, history_uri)
 
 
 def to_text(record: Record) -> bytes:
     """Return the JSON of a record."""
-    info = to_json(record.info)
+    execution = to_json(record.execution)
     taken = ("startTime", "executionTime", "closeTime", "status", "historyLength", "memo")
     json: dict[str, Any] = {
         "namespaceId": record.key.namespace_id,
@@ -85,14 +85,14 @@ def to_text(record: Record) -> bytes:
         "workflowId": record.key.workflow_id,
         "runId": record.key.run_id,
         "workflowTypeName": record.workflow_type,
-        **{name: info[name] for name in taken if name in info},
+        **{name: execution[name] for name in taken if name in execution},
     }
-    if texts := attribute_texts(record.info.search_attributes):
+    if texts := attribute_texts(record.execution.search_attributes):
         json["searchAttributes"] = texts
     if record.history_uri:
         json["historyArchivalUri"] = record.history_uri
-    if "executionDuration" in info:
-        json["executionDuration"] = info["executionDuration"]
+    if "executionDuration" in execution:
+        json["executionDuration"] = execution["executionDuration"]
     return _encoder.encode(json)
 
 
@@ -102,11 +102,11 @@ def parse_record(text: bytes, types: Types | None = None) -> Record:
         json = {_camel(name): value for name, value in msgspec.json.decode(text).items()}
         names = ("namespaceId", "workflowId", "runId")
         ids = [str(json.get(name, "")) for name in names]
-        info = _info(json, types or {})
+        execution = _execution(json, types or {})
     except (msgspec.DecodeError, AttributeError, TypeError, ValueError) as error:
         raise Malformed(f"expected a visibility record: {error}") from error
     uri = str(json.get("historyArchivalUri", ""))
-    return Record(str(json.get("namespace", "")), RunKey(*ids), info, uri)
+    return Record(str(json.get("namespace", "")), RunKey(*ids), execution, uri)
 
 
 def attribute_texts(attributes: common.SearchAttributes) -> dict[str, str]:
@@ -119,24 +119,28 @@ def attribute_texts(attributes: common.SearchAttributes) -> dict[str, str]:
     return texts
 
 
-def _info(json: dict[str, Any], types: Types) -> workflow.WorkflowExecutionInfo:
-    info = workflow.WorkflowExecutionInfo()
+def _execution(json: dict[str, Any], types: Types) -> workflow.WorkflowExecutionInfo:
+    execution = workflow.WorkflowExecutionInfo()
     taken = ("startTime", "executionTime", "closeTime", "status", "historyLength", "memo")
-    fill(info, {name: json[name] for name in taken if name in json})
-    info.execution.workflow_id = str(json.get("workflowId", ""))
-    info.execution.run_id = str(json.get("runId", ""))
-    info.type.name = str(json.get("workflowTypeName", ""))
+    fill(execution, {name: json[name] for name in taken if name in json})
+    execution.execution.workflow_id = str(json.get("workflowId", ""))
+    execution.execution.run_id = str(json.get("runId", ""))
+    execution.type.name = str(json.get("workflowTypeName", ""))
     if span := json.get("executionDuration"):
-        info.execution_duration.seconds, info.execution_duration.nanos = duration_parts(span)
+        execution.execution_duration.seconds, execution.execution_duration.nanos = duration_parts(
+            span
+        )
     for name, text in (json.get("searchAttributes") or {}).items():
         payload = _payload(text, _NAMES.get(types.get(name, 0), ""))  # type: ignore[call-overload]  # enums are ints
-        info.search_attributes.indexed_fields[name].CopyFrom(payload)
-    return info
+        execution.search_attributes.indexed_fields[name].CopyFrom(payload)
+    return execution
 
 
-def duration_of_run(info: workflow.WorkflowExecutionInfo) -> int | None:
+def duration_of_run(execution: workflow.WorkflowExecutionInfo) -> int | None:
     """Return how long a run took, ns."""
-    return span_of(info.execution_duration) if info.HasField("execution_duration") else None
+    return (
+        span_of(execution.execution_duration) if execution.HasField("execution_duration") else None
+    )
 
 
 def _value(payload: common.Payload) -> Any:

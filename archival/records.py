@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from archival.layout import namespace_folder, record_file, record_object_of, record_objects
-from archival.proto_json import Malformed
+from archival.names import part
+from archival.proto_json import Malformed, timestamp_parts
 from archival.record import Record, parse_record
 from archival.run import RunKey
 from archival.store import Missing, Store
 
-_NANOSECONDS: Final = 1_000_000_000
+_FEW: Final = 999
 
 
 class RecordObjects:
@@ -38,6 +39,15 @@ class RecordObjects:
             if len(parts) == 4 and parts[1] == "closeTimeout":
                 yield entry.key, self._store.get(entry.key)
 
+    def closed_in(self, namespace_id: str, workflow_id: str) -> tuple[int, ...] | None:
+        """Return the seconds in which the runs of a workflow id closed; None if they are many."""
+        prefix = f"{namespace_folder(namespace_id)}/visibility/workflowID/{part(workflow_id)}"
+        names = self._store.list(f"{prefix}/closeTimeout/", limit=_FEW + 1)
+        times = [entry.key.rsplit("/", 2)[1] for entry in names]
+        if len(times) > _FEW:
+            return None
+        return tuple(sorted({timestamp_parts(one)[0] for one in times}))
+
 
 class RecordFiles:
     """A `archive.Records`: one file each, in the folder of the namespace."""
@@ -58,6 +68,10 @@ class RecordFiles:
         for entry in self._store.list(f"{namespace_folder(namespace_id)}/", after=after):
             if entry.key.endswith(".visibility"):
                 yield entry.key, self._store.get(entry.key)
+
+    def closed_in(self, namespace_id: str, workflow_id: str) -> tuple[int, ...] | None:  # noqa: ARG002 - see Records
+        """Files are not found by workflow id."""
+        return None
 
 
 class _Place:

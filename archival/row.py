@@ -1,7 +1,7 @@
 """A closed run as the lake keeps it: what it is searched by, and what is shown of it.
 
-Times are exact ns since 1970. `info` is Temporal's own message, so that a list shows a run as the
-live one did; the other fields are for searching and for those who read the Parquet files.
+Times are exact ns since 1970. `execution` is Temporal's own message, so that a list shows a run as
+the live one did; the other fields are for searching and for those who read the Parquet files.
 """
 
 import msgspec
@@ -45,17 +45,17 @@ class ArchivedRun(msgspec.Struct, frozen=True, kw_only=True):
     objects_count: int = 0  # of the archived history; 0: only the record is archived
     archived_bytes: int = 0
     history_sha256: bytes = b""  # of the archived history's objects, one behind the other
-    info: bytes = b""  # serialized temporal.api.workflow.v1.WorkflowExecutionInfo
+    execution: bytes = b""  # serialized temporal.api.workflow.v1.WorkflowExecutionInfo
 
     @property
     def position(self) -> Position:
         """Where it stands in a list."""
         return self.closed_at, self.started_at, self.run_id
 
-    def execution_info(self) -> workflow.WorkflowExecutionInfo:
+    def shown(self) -> workflow.WorkflowExecutionInfo:
         """Return what a list shows of it."""
         shown = workflow.WorkflowExecutionInfo()
-        shown.ParseFromString(self.info)
+        shown.ParseFromString(self.execution)
         return shown
 
     def key(self, namespace_id: str) -> RunKey:
@@ -65,34 +65,36 @@ class ArchivedRun(msgspec.Struct, frozen=True, kw_only=True):
 
 def row_of(record: Record, written: Written | None = None) -> ArchivedRun:
     """Return the row of a run; `written` is its archived history, where there is one."""
-    info = record.info
-    has_memo = bool(info.memo.fields)
+    execution = record.execution
+    has_memo = bool(execution.memo.fields)
     return ArchivedRun(
         namespace=record.namespace,
         workflow_id=record.key.workflow_id,
         run_id=record.key.run_id,
         workflow_type=record.workflow_type,
-        status=status_name(info.status),
+        status=status_name(execution.status),
         started_at=record.started_at,
         closed_at=record.closed_at,
-        execution_at=instant_of(info.execution_time) if info.HasField("execution_time") else None,
-        execution_duration=duration_of_run(info),
-        history_length=info.history_length,
-        history_size_bytes=info.history_size_bytes,
-        state_transition_count=info.state_transition_count,
-        task_queue=info.task_queue,
-        parent_workflow_id=info.parent_execution.workflow_id,
-        parent_run_id=info.parent_execution.run_id,
-        root_workflow_id=info.root_execution.workflow_id,
-        root_run_id=info.root_execution.run_id,
-        memo=_encoder.encode(to_json(info.memo)).decode() if has_memo else "",
-        search_attributes=attribute_texts(info.search_attributes),
+        execution_at=instant_of(execution.execution_time)
+        if execution.HasField("execution_time")
+        else None,
+        execution_duration=duration_of_run(execution),
+        history_length=execution.history_length,
+        history_size_bytes=execution.history_size_bytes,
+        state_transition_count=execution.state_transition_count,
+        task_queue=execution.task_queue,
+        parent_workflow_id=execution.parent_execution.workflow_id,
+        parent_run_id=execution.parent_execution.run_id,
+        root_workflow_id=execution.root_execution.workflow_id,
+        root_run_id=execution.root_execution.run_id,
+        memo=_encoder.encode(to_json(execution.memo)).decode() if has_memo else "",
+        search_attributes=attribute_texts(execution.search_attributes),
         history_uri=record.history_uri,
         close_version=written.version if written else 0,
         objects_count=written.blobs_count if written else 0,
         archived_bytes=written.size_bytes if written else 0,
         history_sha256=written.sha256 if written else b"",
-        info=info.SerializeToString(deterministic=True),
+        execution=execution.SerializeToString(deterministic=True),
     )
 
 

@@ -37,7 +37,7 @@ class ClosedRun(msgspec.Struct, frozen=True):
 
     namespace: str
     key: RunKey
-    info: workflow.WorkflowExecutionInfo
+    execution: workflow.WorkflowExecutionInfo
     batches: Iterable[history.History]
     last_event_id: int
     close_version: int = 0  # failover version of the last event

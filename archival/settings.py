@@ -33,10 +33,10 @@ class S3Settings(msgspec.Struct, frozen=True, kw_only=True):
 class FileSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How files of an archive are made."""
 
-    file_mode: int = 0o644
-    """Permission bits of files (a number: 420 is 0o644)."""
-    folder_mode: int = 0o755
-    """Permission bits of folders (a number: 493 is 0o755)."""
+    file_mode: str = "0644"
+    """Permission bits of files, octal."""
+    folder_mode: str = "0755"
+    """Permission bits of folders, octal."""
 
 
 class LakeSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -143,13 +143,13 @@ def _walk(
 def _again(source: Archive, namespace_id: str, row: ArchivedRun) -> ClosedRun:
     """Return an archived run as one to archive."""
     key = row.key(namespace_id)
-    info = row.execution_info()
+    execution = row.shown()
     return ClosedRun(
         namespace=row.namespace,
         key=key,
-        info=info,
+        execution=execution,
         batches=_Batches(source, key),
-        last_event_id=info.history_length,
+        last_event_id=execution.history_length,
         close_version=row.close_version,
     )
 

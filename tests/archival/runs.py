@@ -46,21 +46,23 @@ def closed_run(
     """Return a closed run of so many events, each padded by so many bytes."""
     key = key or key_of()
     batches = batches_of(events, padding=padding, closed_after=closed_after)
-    info = workflow.WorkflowExecutionInfo()
-    info.execution.workflow_id, info.execution.run_id = key.workflow_id, key.run_id
-    info.type.name = type_name
-    info.start_time.seconds = STARTED_AT
-    info.execution_time.seconds = STARTED_AT
-    info.close_time.CopyFrom(batches[-1].events[-1].event_time)
-    info.execution_duration.seconds = closed_after
-    info.status = enums.WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_COMPLETED
-    info.history_length = events
-    info.task_queue = "queue"
-    info.memo.fields["note"].data = b'"memo"'
-    attribute = info.search_attributes.indexed_fields["CustomerId"]
+    execution = workflow.WorkflowExecutionInfo()
+    execution.execution.workflow_id, execution.execution.run_id = key.workflow_id, key.run_id
+    execution.type.name = type_name
+    execution.start_time.seconds = STARTED_AT
+    execution.execution_time.seconds = STARTED_AT
+    execution.close_time.CopyFrom(batches[-1].events[-1].event_time)
+    execution.execution_duration.seconds = closed_after
+    execution.status = enums.WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_COMPLETED
+    execution.history_length = events
+    execution.task_queue = "queue"
+    execution.memo.fields["note"].data = b'"memo"'
+    attribute = execution.search_attributes.indexed_fields["CustomerId"]
     attribute.data = b'"c-7"'
     attribute.metadata["type"] = b"Keyword"
-    return ClosedRun(namespace="shop", key=key, info=info, batches=batches, last_event_id=events)
+    return ClosedRun(
+        namespace="shop", key=key, execution=execution, batches=batches, last_event_id=events
+    )
 
 
 def batches_of(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from archival.archive import Archive
 from archival.archiver import Archiver
 from archival.files import FileStore
+from archival.query import Hints, Matching
 from archival.run import Damaged, Refused, RunKey
 from archival.settings import ArchivalSettings
 from archival.uri import parse_uri
@@ -30,10 +31,10 @@ def test_a_run_is_read_back_whole(archive: Archive, archiver: Archiver) -> None:
     run = closed_run(events=41, padding=300)
     row = archiver.archive(run)
     assert list(run.batches) == list(archive.history(run.key))
-    assert run.info == archive.lake("ns").list().runs[0].execution_info()
+    assert run.execution == archive.lake("ns").list().runs[0].shown()
     record = archive.describe(run.key)
     assert (run.key, "shop", "order") == (record.key, record.namespace, record.workflow_type)
-    assert run.info.memo == record.info.memo
+    assert run.execution.memo == record.execution.memo
     assert row == archive.lake("ns").list().runs[0]
 
 
@@ -119,7 +120,7 @@ def test_a_history_that_is_not_the_runs_is_refused(
     """A poison run comes back with its reason, the others are archived, and nothing is shown."""
     good, bad = closed_run(key_of(number=1)), closed_run(key_of(number=2))
     batches = changed(kind)
-    bad = type(bad)(bad.namespace, bad.key, bad.info, batches, bad.last_event_id)
+    bad = type(bad)(bad.namespace, bad.key, bad.execution, batches, bad.last_event_id)
     first, second = archiver.archive_all([bad, good])
     assert first.is_refused
     assert "history was mutated" == str(first.error)
@@ -133,7 +134,7 @@ def test_a_run_without_a_type_or_a_close_time_is_refused(archiver: Archiver) -> 
     """With Temporal's words."""
     for field, text in (("type", "WorkflowTypeName"), ("close_time", "CloseTime")):
         run = closed_run()
-        run.info.ClearField(field)  # type: ignore[arg-type]  # a field's name
+        run.execution.ClearField(field)  # type: ignore[arg-type]  # a field's name
         with pytest.raises(Refused, match=f"field {text} is empty"):
             archiver.archive(run)
 
@@ -188,7 +189,7 @@ def test_a_deleted_run_is_gone_and_the_others_stay(archive: Archive, archiver: A
     archiver.archive_all(runs)
     record = archive.describe(runs[1].key)
     for _ in range(2):
-        archiver.delete(record)
+        archiver.delete_all([record])
     with pytest.raises(NotFound):
         archive.history_page(runs[1].key, 10)
     assert {"wf-0", "wf-2"} == {row.workflow_id for row in archive.lake("ns").rows()}
@@ -205,3 +206,21 @@ def test_a_deleted_namespace_leaves_nothing(archive: Archive, archiver: Archiver
     assert before == [one.key for one in archive.store.list("")]
     assert [] == list(archive.lake("ns").rows())
     assert list(other.batches) == list(archive.history(other.key))
+
+
+def test_the_runs_of_a_workflow_id_are_listed(archive: Archive, archiver: Archiver) -> None:
+    """All of them, of any id, newest first, page by page; nobody else's."""
+    runs = [
+        closed_run(key_of(workflow_id, number), closed_after=60 + number)
+        for number, workflow_id in enumerate(["a/b", "a", "a/b", "b", "a/b", "a"])
+    ]
+    archiver.archive_all(runs)
+    for workflow_id in ("a/b", "a", "none"):
+        wanted = Matching(Hints(equal={"workflow_id": frozenset({workflow_id})}))
+        expected = [one.key.run_id for one in reversed(runs) if one.key.workflow_id == workflow_id]
+        page = archive.list("ns", wanted, 2)
+        found = list(page.runs)
+        while page.token:
+            page = archive.list("ns", wanted, 2, page.token)
+            found += page.runs
+        assert expected == [one.run_id for one in found]

@@ -40,7 +40,7 @@ def row(number: int, seed: int = 0) -> ArchivedRun:
         execution_duration=chance.choice([None, 5]),
         search_attributes={"CustomerId": "c", "Ä": '["x"]'} if number % 2 else {},
         history_sha256=bytes([number % 256]) * 32,
-        info=b"\x00\xff",
+        execution=b"\x00\xff",
     )
 
 

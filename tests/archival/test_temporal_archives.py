@@ -107,9 +107,9 @@ def test_existing_archives_are_read(existing: Archive) -> None:
     events = [event for batch in existing.history(KEY) for event in batch.events]
     assert [1, 2] == [event.event_id for event in events]
     assert "order" == events[0].workflow_execution_started_event_attributes.workflow_type.name
-    info = existing.describe(KEY, TYPES).info
-    assert enums.WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED == info.status
-    attributes = info.search_attributes.indexed_fields
+    execution = existing.describe(KEY, TYPES).execution
+    assert enums.WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED == execution.status
+    attributes = execution.search_attributes.indexed_fields
     assert (b'"c-7"', b"Keyword") == (
         attributes["CustomerId"].data,
         attributes["CustomerId"].metadata["type"],

@@ -95,7 +95,7 @@ def row(number: int, count: int, chance: random.Random) -> ArchivedRun:
         task_queue="orders",
         search_attributes={"CustomerId": f"c-{number % 1_000}"},
         history_sha256=chance.randbytes(32),
-        info=chance.randbytes(150),
+        execution=chance.randbytes(150),
     )
 
 
