@@ -40,6 +40,8 @@ _log = structlog.get_logger(__name__)
 
 RIDING_LIMIT: Final = 1
 """So many queries may wait for a workflow task of one run."""
+WAITING_LIMIT: Final = 1_000
+"""So many queries may wait at a node (C3)."""
 RESULT_BYTES: Final = 2 * 1024 * 1024
 _TAIL_S: Final = 0.2  # our answer leaves this long before the caller gives up
 _SECOND: Final = 1_000_000_000
@@ -51,6 +53,9 @@ _FULL: Final = (
     "and workflow not able to process query fast enough"
 )
 _BUSY: Final = enums.ResourceExhaustedCause.RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW
+_CONCURRENT: Final = enums.ResourceExhaustedCause.RESOURCE_EXHAUSTED_CAUSE_CONCURRENT_LIMIT
+_SYSTEM: Final = enums.ResourceExhaustedScope.RESOURCE_EXHAUSTED_SCOPE_SYSTEM
+_TOO_MANY: Final = f"expected fewer than {WAITING_LIMIT} queries to wait at a node, found more"
 _NAMESPACE: Final = enums.ResourceExhaustedScope.RESOURCE_EXHAUSTED_SCOPE_NAMESPACE
 _ANSWERED: Final = enums.QueryResultType.QUERY_RESULT_TYPE_ANSWERED
 
@@ -171,6 +176,8 @@ class Queries:
         `leave_sticky` is awaited with a run id whose sticky worker did not answer. Raises the
         refusals of a plan, QueryFailed, DeadlineExceeded, NotTheOwner.
         """
+        if len(self._waiting) >= WAITING_LIMIT:
+            raise ResourceExhausted(_TOO_MANY, cause=_CONCURRENT, scope=_SYSTEM)
         waits_s = timeout_s - _TAIL_S
         workflow_id = request.execution.workflow_id
         asked = _Query(

@@ -16,6 +16,7 @@ from schemas.errors import (
     WorkflowNotReady,
 )
 from schemas.temporal import common, enums, failure, query, service
+from streams import queries
 from streams.matching.queries import Handed
 from streams.queries import Queries
 from tests.streams.matching.world import VirtualClock, run, turns
@@ -432,6 +433,27 @@ def test_one_query_may_wait_for_a_workflow_task_of_a_run() -> None:
         await turns()
         assert len(world.riding()) == 1
         second.cancel()
+
+    run(main())
+
+
+def test_c3_queries_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more than the limit is refused; a query that ends makes room."""
+    monkeypatch.setattr(queries, "WAITING_LIMIT", 2)
+
+    async def main() -> None:
+        world = World(DIRECT)
+        waiting = [world.ask() for _ in range(2)]
+        await turns()
+        with pytest.raises(ResourceExhausted, match="queries to wait at a node"):
+            await world.ask()
+        waiting[0].cancel()
+        await turns()
+        waiting.append(world.ask())
+        await turns()
+        assert len(world.matching.handed) == 3
+        for each in waiting:
+            each.cancel()
 
     run(main())
 

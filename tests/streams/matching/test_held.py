@@ -95,7 +95,7 @@ def test_a_repeated_offer_of_a_held_task_waits_with_the_first() -> None:
     async def main() -> None:
         life = await busy()
         first, second = life.offer(offer_of(1)), life.offer(offer_of(1))
-        assert await life.poll("p1") == answer_to(offer_of(1))
+        assert started(await life.poll("p1")) == answer_to(offer_of(1))
         await asyncio.gather(first, second)
         assert life.outside.log.ends == {}
 
