@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from infra.failures import StartFailure
 from infra.settings import Settings
 from search.settings import SearchSettings
 from search.sqlite import SqliteStore
@@ -34,7 +35,10 @@ async def start_searching(
 ) -> StoreSearch:
     """Open the store, follow `events` into it, and return the search for the frontend."""
     wanted = settings.search
-    store = await asyncio.to_thread(_opened(wanted, folder))
+    try:
+        store = await asyncio.to_thread(_opened(wanted, folder))
+    except ValueError as error:
+        raise StartFailure(f"Cannot open the search store ([search] settings): {error}") from error
     stack.callback(store.close)
     node = VisibilityNode(store, admin)
     if wanted.store == "sqlite":
