@@ -38,7 +38,7 @@ def continue_as_new(turn: Turn, each: command.Command, completed_id: int) -> Non
     """ContinueAsNewWorkflowExecution: close this run, begin the next one."""
     wanted = each.continue_as_new_workflow_execution_command_attributes
     started = started_of(turn)
-    run_id = turn.new_id()
+    run_id = turn.new_run_id()
     event = turn.event(on.WORKFLOW_EXECUTION_CONTINUED_AS_NEW)
     given = event.workflow_execution_continued_as_new_event_attributes
     for field in _CARRIED_BY_COMMAND:
@@ -118,7 +118,7 @@ def time_out(turn: Turn) -> None:
     verdict = Verdict(retry.TIMEOUT) if is_over else after_failure(turn, failed)
     is_retried = verdict.state == retry.IN_PROGRESS
     has_round = bool(row.cron_schedule) and not is_over
-    run_id = turn.new_id() if is_retried or has_round else ""
+    run_id = turn.new_run_id() if is_retried or has_round else ""
     workflow_task.force_close(turn)
     event = turn.event(on.WORKFLOW_EXECUTION_TIMED_OUT)
     given = event.workflow_execution_timed_out_event_attributes

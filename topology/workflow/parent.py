@@ -39,7 +39,7 @@ def begin(turn: Turn, ask: forwards.StartChild) -> None:
             return _tell_not_started(turn, ask)
     if current is not None and current.request_id == ask.request_id:
         return _tell_started(turn, ask, current.run_id)
-    run_id = turn.new_id()
+    run_id = turn.new_run_id()
     _open(turn, ask, initiated, run_id)
     workflow_task.schedule_if_idle(turn)
     return _tell_started(turn, ask, run_id)

@@ -57,7 +57,7 @@ def signal_with_start(turn: Turn, request: service.SignalWithStartWorkflowExecut
         return _reply_signaled(turn, current.run_id, is_new=False)
     if current is not None and current.request_id == request.request_id:
         return _reply_signaled(turn, current.run_id, is_new=True)
-    run_id = turn.new_id()
+    run_id = turn.new_run_id()
     if current is not None and current.status == RUNNING:
         _terminate(turn, current.run_id, run_id)
     elif current is not None:
@@ -78,7 +78,7 @@ def start_reply(turn_namespace: str, workflow_id: str, run_id: str, *, status: i
 
 
 def _begin(turn: Turn, request: service.StartWorkflowExecutionRequest) -> None:
-    run_id = turn.new_id()
+    run_id = turn.new_run_id()
     _open(turn, request, run_id)
 
 
@@ -110,7 +110,7 @@ def _start_over(
     if any(each.request_id == request.request_id for each in run.execution.attached):
         return _reply_joined(turn, request, is_attached=True)
     if policy == _Conflict.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING:
-        run_id = turn.new_id()
+        run_id = turn.new_run_id()
         _terminate(turn, current.run_id, run_id)
         return _open(turn, request, run_id)
     if policy == _Conflict.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING:

@@ -171,7 +171,7 @@ def _complete_execution(turn: Turn, each: command.Command, completed_id: int) ->
     if not turn.execution.cron_schedule:
         closing.close(turn, event, has_next=False)
         return
-    given.new_execution_run_id = run_id = turn.new_id()
+    given.new_execution_run_id = run_id = turn.new_run_id()
     closing.close(turn, event, has_next=True)
     chain.begin_round(turn, run_id=run_id, result=wanted.result)
 
@@ -193,7 +193,7 @@ def _fail_execution(turn: Turn, each: command.Command, completed_id: int) -> Non
     if not is_retried and not turn.execution.cron_schedule:
         closing.close(turn, event, has_next=False)
         return
-    given.new_execution_run_id = run_id = turn.new_id()
+    given.new_execution_run_id = run_id = turn.new_run_id()
     closing.close(turn, event, has_next=True)
     if is_retried:
         chain.begin_retry(turn, wanted.failure, run_id=run_id, backoff=verdict.delay)

@@ -1,5 +1,6 @@
 """Starting: who may begin a run of a workflow id, and what the first events say."""
 
+import uuid
 from typing import Any
 
 import pytest
@@ -200,3 +201,13 @@ def test_a_repeat_of_signal_with_start_starts_once(desk: Desk) -> None:
     again = signal_with_start(desk, request_id=request_id)
     assert first.run_id == again.run_id
     assert 3 == len(desk.events())
+
+
+def test_run_ids_sort_by_age(scene: Scene) -> None:
+    """They are UUIDs of version 7, as Temporal's are."""
+    ids = []
+    for number in range(3):
+        ids.append(scene.start(f"w{number}"))
+        scene.pass_time(0.01)
+    assert [uuid.UUID(each).version for each in ids] == [7, 7, 7]
+    assert ids == sorted(ids)
