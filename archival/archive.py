@@ -72,8 +72,8 @@ class Records(Protocol):
         """Return the seconds in which the runs of a workflow id closed; None if not known."""
         ...
 
-    def all(self, namespace_id: str, after: str = "") -> Iterator[tuple[str, bytes]]:
-        """Return every record of a namespace once with its name, those behind a name."""
+    def all(self, namespace_id: str, after: str = "") -> Iterator[str]:
+        """Return the names of a namespace's records behind a name, each record once."""
         ...
 
 

@@ -3,7 +3,9 @@
 Parquet files in `millrace/<namespace>/lake/closed_month=2026-08/`, which DuckDB and Spark read as
 they lie there, and a manifest (`manifest.py`) that says which of them count and what is in each.
 Files are only added and merged, never changed: a reader whose file was merged away reads the
-manifest again. A run that was added twice is shown once.
+manifest again. A run that was added twice is shown once. Whoever reads the files by themselves
+(`read_parquet('.../millrace/*/lake/*/*.parquet', hive_partitioning=true)`) may, while files are
+being merged, see a run twice: `run_id` tells.
 """
 
 import datetime as dt

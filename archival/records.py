@@ -31,13 +31,13 @@ class RecordObjects:
                 return text
         return None
 
-    def all(self, namespace_id: str, after: str = "") -> Iterator[tuple[str, bytes]]:
-        """Return every record of a namespace once: of its copies the one by type and close."""
+    def all(self, namespace_id: str, after: str = "") -> Iterator[str]:
+        """Return the name of every record once: of its copies the one by type and close."""
         folder = f"{namespace_folder(namespace_id)}/visibility/workflowTypeName/"
         for entry in self._store.list(folder, after=after):
             parts = entry.key.rsplit("/", 3)
             if len(parts) == 4 and parts[1] == "closeTimeout":
-                yield entry.key, self._store.get(entry.key)
+                yield entry.key
 
     def closed_in(self, namespace_id: str, workflow_id: str) -> tuple[int, ...] | None:
         """Return the seconds in which the runs of a workflow id closed; None if they are many."""
@@ -63,11 +63,11 @@ class RecordFiles:
         """Return the record of a run that closed then."""
         return _record_at(self._store, record_file(_Place(key, closed_at)), key)
 
-    def all(self, namespace_id: str, after: str = "") -> Iterator[tuple[str, bytes]]:
-        """Return every record of a namespace."""
+    def all(self, namespace_id: str, after: str = "") -> Iterator[str]:
+        """Return the name of every record of a namespace."""
         for entry in self._store.list(f"{namespace_folder(namespace_id)}/", after=after):
             if entry.key.endswith(".visibility"):
-                yield entry.key, self._store.get(entry.key)
+                yield entry.key
 
     def closed_in(self, namespace_id: str, workflow_id: str) -> tuple[int, ...] | None:  # noqa: ARG002 - see Records
         """Files are not found by workflow id."""

@@ -6,6 +6,8 @@ page of runs, with the token to go on from. Memory holds a page of records and a
 
 import hashlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -17,10 +19,12 @@ from archival.query import Filter
 from archival.record import Types, parse_record
 from archival.row import ArchivedRun, row_of
 from archival.run import ClosedRun, Damaged, Refused, RunKey, Written
+from archival.store import Missing
 from schemas.errors import NotFound, ServiceError
 from schemas.temporal import history
 
 _PAGE: Final = 256
+_WORKERS: Final = 16
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -72,12 +76,14 @@ def verify(
     token: bytes = b"",
 ) -> int:
     """Read every archived run and compare it with what was written; return how many were read."""
+    with ThreadPoolExecutor(_WORKERS, "verify") as workers:
 
-    def verified(rows: tuple[ArchivedRun, ...]) -> list[Trouble]:
-        found = ((row.key(namespace_id), _fault(archive, namespace_id, row)) for row in rows)
-        return [Trouble(key, reason) for key, reason in found if reason]
+        def verified(rows: tuple[ArchivedRun, ...]) -> list[Trouble]:
+            reasons = workers.map(lambda row: _fault(archive, namespace_id, row), rows)
+            found = zip(rows, reasons, strict=True)
+            return [Trouble(row.key(namespace_id), reason) for row, reason in found if reason]
 
-    return _walk(archive, namespace_id, verified, (report, wanted, token))
+        return _walk(archive, namespace_id, verified, (report, wanted, token))
 
 
 def index(
@@ -92,29 +98,27 @@ def index(
 
     `types` are the namespace's search attributes. Histories are read once, for their checksums.
     """
-    count = 0
-    rows: list[ArchivedRun] = []
-    troubles: list[Trouble] = []
     lake = archive.lake(namespace_id)
-    name = ""
-
-    def told() -> None:
-        lake.add(rows)
-        report(Progress(count, tuple(troubles), name.encode()))
-        rows.clear()
-        troubles.clear()
-
-    for name, text in archive.records.all(namespace_id, token.decode()):
-        try:
-            record = parse_record(text, types)
-            rows.append(row_of(record, _found(archive, record.key)))
-            count += 1
-        except (Malformed, ServiceError) as error:
-            troubles.append(Trouble(RunKey(namespace_id, "", name), str(error)))
-        if len(rows) + len(troubles) >= _PAGE:
-            told()
-    told()
+    names = archive.records.all(namespace_id, token.decode())
+    count = 0
+    with ThreadPoolExecutor(_WORKERS, "index") as workers:
+        while some := list(islice(names, _PAGE)):
+            found = list(workers.map(lambda name: _indexed(archive, name, types), some))
+            rows = [one for one in found if isinstance(one, ArchivedRun)]
+            lake.add(rows)
+            count += len(rows)
+            troubles = [one for one in found if isinstance(one, Trouble)]
+            report(Progress(count, tuple(troubles), some[-1].encode()))
     return count
+
+
+def _indexed(archive: Archive, name: str, types: Types | None) -> ArchivedRun | Trouble:
+    """Return the row of the run whose record has this name."""
+    try:
+        record = parse_record(archive.store.get(name), types)
+        return row_of(record, _found(archive, record.key))
+    except (Malformed, Missing, ServiceError) as error:
+        return Trouble(RunKey("", "", name), str(error))
 
 
 _Asked = tuple[Report, Filter | None, bytes]

@@ -1,6 +1,7 @@
 """Archives of both kinds: what is written is read back, once, by whoever wrote it."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -224,3 +225,20 @@ def test_the_runs_of_a_workflow_id_are_listed(archive: Archive, archiver: Archiv
             page = archive.list("ns", wanted, 2, page.token)
             found += page.runs
         assert expected == [one.run_id for one in found]
+
+
+class Broken:
+    """A history whose bytes nobody can read."""
+
+    def __iter__(self) -> Iterator[history.History]:
+        raise ValueError("expected a varint")
+
+
+def test_a_run_that_breaks_our_code_is_set_aside(archive: Archive, archiver: Archiver) -> None:
+    """With what it broke on; the others go on."""
+    good, bad = closed_run(key_of(number=1)), closed_run(key_of(number=2))
+    bad = type(bad)(bad.namespace, bad.key, bad.execution, Broken(), bad.last_event_id)
+    outcomes = archiver.archive_all([bad, good])
+    assert [True, False] == [one.is_refused for one in outcomes]
+    assert "ValueError: expected a varint" == str(outcomes[0].error)
+    assert list(good.batches) == list(archive.history(good.key))
