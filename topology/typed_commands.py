@@ -22,11 +22,8 @@ _SECOND = 1_000_000_000
 _GRPC = "millrace.GrpcRequest"
 
 
-class PayloadFields(TypedDict):
-    """millrace.Payload."""
-
-    metadata: Mapping[str, bytes]
-    data: bytes
+PayloadFields = TypedDict("PayloadFields", {"metadata": Mapping[str, bytes], "data": bytes})  # noqa: UP013  a class would name a field so
+"""millrace.Payload."""
 
 
 class CommandFields(TypedDict):

@@ -472,9 +472,9 @@ def test_a_query_hears_that_its_run_can_no_longer_be_asked() -> None:
     run(main())
 
 
-@pytest.mark.parametrize("phase", ["rides", "waits", "taken"])
+@pytest.mark.parametrize("phase", ["rides", "waits", "taken", "the task queue"])
 def test_c3_losing_the_partition_loses_the_waiter_only(phase: str) -> None:
-    """Its frontend asks the next owner."""
+    """Its frontend asks the next owner, of the run or of its task queue."""
 
     async def main() -> None:
         world = World(RIDES if phase == "rides" else DIRECT)
@@ -483,21 +483,10 @@ def test_c3_losing_the_partition_loses_the_waiter_only(phase: str) -> None:
         if phase == "taken":
             world.matching.take()
             await turns()
-        world.history.become(LOST)
-        with pytest.raises(NotTheOwner):
-            await asked
-
-    run(main())
-
-
-def test_c3_losing_the_task_queue_has_the_query_asked_again() -> None:
-    """Whoever repeats it finds the new owner of the queue."""
-
-    async def main() -> None:
-        world = World(DIRECT)
-        asked = world.ask()
-        await turns()
-        world.matching.outcomes[-1].set_exception(LOST)
+        if phase == "the task queue":
+            world.matching.outcomes[-1].set_exception(LOST)
+        else:
+            world.history.become(LOST)
         with pytest.raises(NotTheOwner):
             await asked
 
