@@ -1,5 +1,7 @@
 """A role's app: its settings reach Faust, its start fails in words, its former life is on disk."""
 
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -44,10 +46,13 @@ async def test_settings_reach_faust(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_without_kafka_it_does_not_start(tmp_path: Path) -> None:
     """One error of ours, whatever the clients below call it."""
+    before = set(threading.enumerate())
     app = build(tmp_path, "127.0.0.1:1")
     with pytest.raises(Unavailable, match="expected to join group 'millrace-history'"):
         await app.start()
     await app.stop()
+    for thread in set(threading.enumerate()) - before:  # what they raise is told here
+        await asyncio.to_thread(thread.join, 10)
 
 
 def test_v6_the_former_life_is_kept(tmp_path: Path) -> None:
