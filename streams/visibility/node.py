@@ -26,6 +26,8 @@ from topology.topics import EVENTS
 _log = structlog.get_logger(__name__)
 
 _BACKLOG_MAX: Final = 2_000
+_GATHER_S: Final = 0.05
+"""So long a change waits for others before all are written at once; lists are behind by it."""
 _WRITE_MAX: Final = 1_000
 _CACHED_MAX: Final = 20_000
 _RETRY_MIN_S: Final = 0.1
@@ -120,6 +122,7 @@ class VisibilityNode:
     async def _write_on(self) -> None:
         while True:
             await self._wake.wait()
+            await asyncio.sleep(_GATHER_S)  # one write for what comes meanwhile
             self._wake.clear()
             self._is_writing = True
             while self._unmade or self._moved:
