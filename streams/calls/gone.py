@@ -65,7 +65,7 @@ class Gone:
     async def _look(self, owner: Owner) -> None:
         if not await self._refuses(owner.address):
             return
-        _log.warning("owner_gone", node=owner.node, address=owner.address)
+        _log.info("owner_gone", node=owner.node, address=owner.address)
         self._forget(owner.address)
         for entry in list(self._owners.entries()):
             is_its = (entry.node, entry.address) == (owner.node, owner.address)
