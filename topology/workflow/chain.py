@@ -23,9 +23,18 @@ from topology.workflow.facts import RunOpened
 from topology.workflow.retry import Chain, Verdict
 
 Started = history.WorkflowExecutionStartedEventAttributes
+Wanted = command.ContinueAsNewWorkflowExecutionCommandAttributes
 
 _Initiator = enums.ContinueAsNewInitiator
 _Cause = enums.WorkflowTaskFailedCause
+
+_BAD = _Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_CONTINUE_AS_NEW_ATTRIBUTES
+_COMMAND = "ContinueAsNewWorkflowExecutionCommand"
+_SPANS = {
+    "workflow_run_timeout": "WorkflowRunTimeout",
+    "workflow_task_timeout": "WorkflowTaskTimeout",
+    "backoff_start_interval": "BackoffStartInterval",
+}
 
 CONTINUE_INTERVAL_MIN = 1 * SECOND
 """Runs that continue as new faster than this wait for the rest of it."""
@@ -50,6 +59,7 @@ def continue_as_new(turn: Turn, each: command.Command, completed_id: int) -> Non
     given.workflow_type.name = wanted.workflow_type.name or row.workflow_type
     given.task_queue.name = wanted.task_queue.name or row.queue
     given.task_queue.kind = enums.TaskQueueKind.TASK_QUEUE_KIND_NORMAL
+    _check(wanted, given)
     run_timeout, task_timeout = _timeouts(turn, wanted)
     given.workflow_run_timeout.CopyFrom(duration_of(run_timeout))
     given.workflow_task_timeout.CopyFrom(duration_of(task_timeout))
@@ -161,26 +171,33 @@ _CARRIED_BY_COMMAND = (
 _OF_THE_CHAIN = ("priority", "parent_workflow_execution", "root_workflow_execution")
 
 
-def _timeouts(
-    turn: Turn, wanted: command.ContinueAsNewWorkflowExecutionCommandAttributes
-) -> tuple[int, int]:
+def _check(wanted: Wanted, given: history.WorkflowExecutionContinuedAsNewEventAttributes) -> None:
+    """Refuse what cannot be; `given` knows the type and the queue of the next run."""
+    where = (
+        f'WorkflowType={given.workflow_type.name} TaskQueue=name:"{given.task_queue.name}" '
+        "kind:TASK_QUEUE_KIND_NORMAL"
+    )
+    for field, name in _SPANS.items():
+        if span_of(getattr(wanted, field)) < 0:
+            raise BadCommand(_BAD, f"Invalid {name} on {_COMMAND}: negative duration. {where}")
+    flaw = retry.flaw_of(retry.with_defaults(wanted.retry_policy))
+    if wanted.HasField("retry_policy") and flaw:
+        raise BadCommand(_BAD, f"invalid WorkflowRetryPolicy on {_COMMAND}: {flaw}. {where}")
+
+
+def _timeouts(turn: Turn, wanted: Wanted) -> tuple[int, int]:
     row = turn.execution
     run_timeout = span_of(wanted.workflow_run_timeout) or row.run_timeout
     if row.execution_timeout:
         run_timeout = min(run_timeout or row.execution_timeout, row.execution_timeout)
     task_timeout = span_of(wanted.workflow_task_timeout) or row.task_timeout
-    if min(span_of(wanted.workflow_run_timeout), span_of(wanted.workflow_task_timeout)) < 0:
-        raise BadCommand(
-            _Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_CONTINUE_AS_NEW_ATTRIBUTES,
-            "invalid WorkflowRunTimeout: negative duration",
-        )
     return run_timeout, min(task_timeout, limits.TASK_TIMEOUT_MAX, run_timeout or task_timeout)
 
 
 def _continued(
     turn: Turn,
     started: Started,
-    wanted: command.ContinueAsNewWorkflowExecutionCommandAttributes,
+    wanted: Wanted,
     event: history.HistoryEvent,
 ) -> Started:
     """Return what the next run's Started event says, but for what `_begin` fills in."""

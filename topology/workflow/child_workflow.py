@@ -223,6 +223,13 @@ def _check(turn: Turn, wanted: Wanted) -> None:
                 f"Invalid {name} on StartChildWorkflowExecutionCommand: negative duration. "
                 f"WorkflowId={wanted.workflow_id} WorkflowType={wanted.workflow_type.name} {where}",
             )
+    flaw = retry.flaw_of(retry.with_defaults(wanted.retry_policy))
+    if wanted.HasField("retry_policy") and flaw:
+        raise BadCommand(
+            _BAD,
+            f"invalid WorkflowRetryPolicy on StartChildWorkflowExecutionCommand: {flaw}. "
+            f"WorkflowId={wanted.workflow_id} WorkflowType={wanted.workflow_type.name} {where}",
+        )
     try:
         cron.parse(wanted.cron_schedule or "@yearly")
     except cron.BadSchedule as error:

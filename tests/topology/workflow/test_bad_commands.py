@@ -18,6 +18,7 @@ from tests.support.core_words import (
 )
 
 BLOB_BYTES_MAX = 2 * 1024 * 1024
+CONTINUE = "continue_as_new_workflow_execution"
 CASES = re.split(r"\n(?=error|answer)", golden("bad_commands"))
 """One recorded case: the answer or error under its title, and the history behind it."""
 
@@ -55,6 +56,12 @@ COMMANDS: dict[str, list[command.Command]] = {
     "complete twice": [complete(), complete()],
     "attributes missing": [bare(enums.CommandType.COMMAND_TYPE_START_TIMER)],
     "attributes of another type": [bare(enums.CommandType.COMMAND_TYPE_START_TIMER, timer_id="t")],
+    "continue negative timeout": [worker_command(CONTINUE, workflow_run_timeout=sec(-1))],
+    "continue bad retry": [
+        worker_command(
+            CONTINUE, retry_policy={"initial_interval": sec(1), "backoff_coefficient": 0.5}
+        )
+    ],
     "marker without name": [worker_command("record_marker", marker_name="")],
     "good then bad": [timer("t", 60), cancel_timer("u")],
 }
