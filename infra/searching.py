@@ -6,6 +6,8 @@ together, in one group.
 """
 
 import asyncio
+import hashlib
+import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -42,8 +44,8 @@ async def start_searching(
     stack.callback(store.close)
     node = VisibilityNode(store, admin)
     if wanted.store == "sqlite":
-        name = settings.node.name or "dev"
-        group = msgspec.structs.replace(group, group_prefix=f"{group.group_prefix}{name}-")
+        own = f"{group.group_prefix}{own_group(settings.node.name, folder)}-"
+        group = msgspec.structs.replace(group, group_prefix=own)
     app = build_visibility(group, node, on_crash=on_crash)
     node.topic = app
 
@@ -57,6 +59,14 @@ async def start_searching(
     stack.push_async_callback(app.stop)
     await app.start()
     return StoreSearch(store, allows_order_by=wanted.allows_order_by)
+
+
+def own_group(name: str, folder: Path) -> str:
+    """Return what tells a node's group from those of others: its name, else its host and folder."""
+    if name:
+        return name
+    place = f"{socket.gethostname()}:{folder.resolve()}"
+    return hashlib.blake2b(place.encode(), digest_size=6).hexdigest()
 
 
 def _opened(wanted: SearchSettings, folder: Path) -> Callable[[], Store]:

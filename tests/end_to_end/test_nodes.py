@@ -160,3 +160,20 @@ async def test_c6_our_own_metadata_counts_for_nothing_on_the_public_port(start: 
     await handle.terminate()
     with pytest.raises(RPCError):
         await handle.terminate()
+
+
+async def test_each_node_lists_all_runs(start: Start) -> None:
+    """Nodes with an index of their own each follow all of `events`."""
+    clients = [await Client.connect(start().address) for _ in range(2)]
+    ids = [fresh("listed") for _ in range(20)]
+    kind = fresh("kind")
+    for number, workflow_id in enumerate(ids):
+        await clients[number % 2].start_workflow(kind, id=workflow_id, task_queue="nobody")
+
+    for client in clients:
+
+        async def has_all(client: Client = client) -> bool:
+            runs = client.list_workflows(f"WorkflowType = '{kind}'")
+            return {run.id async for run in runs} == set(ids)
+
+        await until(has_all, "every run is listed by each node")
