@@ -21,7 +21,7 @@ from streams.tables import RocksStores
 from tests.streams.matching.world import NAMESPACE, History, answer_to, offer_of
 from tests.support.waiting import until
 from topology.decision import Ask
-from topology.topics import PartitionCounts
+from topology.topics import TOPICS, PartitionCounts
 
 PARTITIONS = 2
 
@@ -111,8 +111,22 @@ async def _poll(node: MatchingNode, poll_id: str, *, queue: str, timeout_s: floa
     )
 
 
+async def _without_topics(admin: KafkaAdmin) -> None:
+    """Delete what other tests left under the names of our topics: the broker is shared."""
+    ours = {topic.name for topic in TOPICS}
+
+    def there() -> list[str]:
+        return sorted(ours & set(admin.client.list_topics(timeout=10).topics))
+
+    if found := await asyncio.to_thread(there):
+        for deleted in admin.client.delete_topics(found).values():
+            await asyncio.wrap_future(deleted)
+    await until("no topic of ours", lambda: asyncio.to_thread(lambda: not there()))
+
+
 async def test_m1_tasks_survive_a_restart(admin: KafkaAdmin, address: str, tmp_path: Path) -> None:
     """Offered in one life, polled in the next; sync matches in both; nothing is left."""
+    await _without_topics(admin)
     await prepare_topics(admin, PartitionCounts(PARTITIONS, PARTITIONS), replication=1)
     starter = Starter()
     offers = [offer_of(number, queue=f"queue-{number % 5}") for number in range(100)]
