@@ -80,9 +80,9 @@ def modify_properties(turn: Turn, each: command.Command, completed_id: int) -> N
 def on_started(run: Run, given: history.WorkflowExecutionStartedEventAttributes) -> Run:
     """WorkflowExecutionStarted: what the run begins with."""
     if given.HasField("memo"):
-        run = replace(run, memo=given.memo.SerializeToString())
+        run = replace(run, memo=_packed(given.memo))
     if given.HasField("search_attributes"):
-        run = replace(run, search_attributes=given.search_attributes.SerializeToString())
+        run = replace(run, search_attributes=_packed(given.search_attributes))
     return run
 
 
