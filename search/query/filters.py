@@ -15,12 +15,12 @@ RUNNING = STATUS_NAMES[1]
 
 
 class Filter(NamedTuple):
-    """What may be asked of a run besides its time; empty: anything."""
+    """What may be asked of a run besides its time; None: anything."""
 
-    workflow_id: str = ""
-    run_id: str = ""
-    workflow_type: str = ""
-    status: int = 0
+    workflow_id: str | None = None
+    run_id: str | None = None
+    workflow_type: str | None = None
+    status: int | None = None
 
 
 def open_runs(earliest: int, latest: int, wanted: Filter) -> Query:
@@ -48,9 +48,9 @@ def _of(wanted: Filter) -> Expression:
         "WorkflowId": wanted.workflow_id,
         "RunId": wanted.run_id,
         "WorkflowType": wanted.workflow_type,
-        EXECUTION_STATUS: STATUS_NAMES[wanted.status] if wanted.status else "",
+        EXECUTION_STATUS: None if wanted.status is None else STATUS_NAMES[wanted.status],
     }
-    return conjunction(*(_is(name, text) for name, text in texts.items() if text))
+    return conjunction(*(_is(name, text) for name, text in texts.items() if text is not None))
 
 
 def _is(name: str, text: str) -> Expression:

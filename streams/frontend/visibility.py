@@ -4,7 +4,6 @@ A query is text only until it is resolved; the older filters (ListOpen, ListClos
 expressions, never as text.
 """
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from schemas.errors import InvalidArgument, Unavailable
@@ -13,10 +12,11 @@ from schemas.temporal import common, filters, operator, service, workflow
 from search.attributes import PREDEFINED, SYSTEM, Attribute, ValueType
 from search.document import Document
 from search.payloads import encode, encode_all
-from search.query.expressions import Compare, Expression, Query, conjunction, negation
-from search.query.resolve import list_query, resolve, system_column, within_no_division
-from search.query.values import STATUS_NAMES
+from search.query.expressions import Query
+from search.query.filters import Filter, closed_runs, open_runs
+from search.query.resolve import list_query, resolve
 from search.store import Page
+from search.times import INSTANT_MAX
 from search.validation import validate_new
 from streams.frontend.namespaces import namespace_of, until_projected
 from streams.frontend.services import Services
@@ -26,7 +26,6 @@ from topology.decision import Namespace
 from topology.validation import parse
 
 _PAGE_MAX: Final = 1_000
-_RUNNING: Final = "Running"
 
 
 async def list_workflows(services: Services, call: Call) -> bytes:
@@ -45,10 +44,8 @@ async def list_open(services: Services, call: Call) -> bytes:
     """ListOpenWorkflowExecutions: an older filter over running runs."""
     request = parse(service.ListOpenWorkflowExecutionsRequest, call.request)
     namespace = await namespace_of(services, request.namespace)
-    status = Compare(system_column("ExecutionStatus"), "=", _RUNNING)
-    where = [status, *_within(request.start_time_filter, "StartTime"), *_one(request)]
+    query = open_runs(*_times(request.start_time_filter), _filter(request))
     response = service.ListOpenWorkflowExecutionsResponse()
-    query = within_no_division(conjunction(*where))
     asked = request.maximum_page_size, request.next_page_token
     return _filled(response, await _page(services, namespace, query, asked))
 
@@ -57,15 +54,13 @@ async def list_closed(services: Services, call: Call) -> bytes:
     """ListClosedWorkflowExecutions: an older filter over closed runs."""
     request = parse(service.ListClosedWorkflowExecutionsRequest, call.request)
     namespace = await namespace_of(services, request.namespace)
-    column = system_column("ExecutionStatus")
-    where = [negation(Compare(column, "=", _RUNNING))]
-    where += [*_within(request.start_time_filter, "CloseTime"), *_one(request)]
+    wanted = _filter(request)
     if request.HasField("status_filter"):
         if request.status_filter.status in (0, 1):
             raise InvalidArgument("StatusFilter must be specified and must be not Running.")
-        where.append(Compare(column, "=", STATUS_NAMES[request.status_filter.status]))
+        wanted = wanted._replace(status=request.status_filter.status)
+    query = closed_runs(*_times(request.start_time_filter), wanted)
     response = service.ListClosedWorkflowExecutionsResponse()
-    query = within_no_division(conjunction(*where))
     asked = request.maximum_page_size, request.next_page_token
     return _filled(response, await _page(services, namespace, query, asked))
 
@@ -191,35 +186,25 @@ def _filled(response: Any, page: Page) -> bytes:
     return bytes(response.SerializeToString())
 
 
-def _within(times: filters.StartTimeFilter, name: str) -> Sequence[Expression]:
-    """Return the bounds that an older filter puts on a time."""
-    column = system_column(name)
+def _times(times: filters.StartTimeFilter) -> tuple[int, int]:
+    """Return the bounds of an older filter, ns; open ones are those of time itself."""
+    has_latest = times.HasField("latest_time")
     earliest, latest = instant_of(times.earliest_time), instant_of(times.latest_time)
-    if times.HasField("earliest_time") and times.HasField("latest_time") and earliest > latest:
+    if times.HasField("earliest_time") and has_latest and earliest > latest:
         raise InvalidArgument(
             "EarliestTime in StartTimeFilter should not be larger than LatestTime."
         )
-    bounds: list[Expression] = []
-    if times.HasField("earliest_time"):
-        bounds.append(Compare(column, ">=", earliest))
-    if times.HasField("latest_time"):
-        bounds.append(Compare(column, "<=", latest))
-    return bounds
+    return earliest, latest if has_latest else INSTANT_MAX
 
 
-def _one(request: Any) -> Sequence[Expression]:
+def _filter(request: Any) -> Filter:
     """Return the one further condition that an older filter may have."""
     if request.HasField("execution_filter"):
-        found: list[Expression] = []
         given = request.execution_filter
-        if given.workflow_id:
-            found.append(Compare(system_column("WorkflowId"), "=", given.workflow_id))
-        if given.run_id:
-            found.append(Compare(system_column("RunId"), "=", given.run_id))
-        return found
+        return Filter(workflow_id=given.workflow_id or None, run_id=given.run_id or None)
     if request.HasField("type_filter"):
-        return [Compare(system_column("WorkflowType"), "=", request.type_filter.name)]
-    return []
+        return Filter(workflow_type=request.type_filter.name)
+    return Filter()
 
 
 async def _change_attributes(
