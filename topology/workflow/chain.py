@@ -180,8 +180,9 @@ def _check(wanted: Wanted, given: history.WorkflowExecutionContinuedAsNewEventAt
     for field, name in _SPANS.items():
         if span_of(getattr(wanted, field)) < 0:
             raise BadCommand(_BAD, f"Invalid {name} on {_COMMAND}: negative duration. {where}")
-    flaw = retry.flaw_of(retry.with_defaults(wanted.retry_policy))
-    if wanted.HasField("retry_policy") and flaw:
+    if wanted.HasField("retry_policy") and (
+        flaw := retry.flaw_of(retry.with_defaults(wanted.retry_policy))
+    ):
         raise BadCommand(_BAD, f"invalid WorkflowRetryPolicy on {_COMMAND}: {flaw}. {where}")
 
 

@@ -223,8 +223,9 @@ def _check(turn: Turn, wanted: Wanted) -> None:
                 f"Invalid {name} on StartChildWorkflowExecutionCommand: negative duration. "
                 f"WorkflowId={wanted.workflow_id} WorkflowType={wanted.workflow_type.name} {where}",
             )
-    flaw = retry.flaw_of(retry.with_defaults(wanted.retry_policy))
-    if wanted.HasField("retry_policy") and flaw:
+    if wanted.HasField("retry_policy") and (
+        flaw := retry.flaw_of(retry.with_defaults(wanted.retry_policy))
+    ):
         raise BadCommand(
             _BAD,
             f"invalid WorkflowRetryPolicy on StartChildWorkflowExecutionCommand: {flaw}. "

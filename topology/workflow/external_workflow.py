@@ -4,6 +4,8 @@ Both sides stand here: what a workflow asks of another one, what the other does,
 it. A workflow cannot ask itself; its target is then "not found" at once (golden external_signal).
 """
 
+from typing import Literal
+
 from msgspec.structs import replace
 
 from schemas import event_types as on
@@ -15,6 +17,11 @@ from topology.turn import Turn
 from topology.workflow import cancellation, execution, limits, signal, workflow_task
 from topology.workflow.bad_command import BadCommand
 from topology.workflow.state import External, Run
+
+Initiated = (
+    history.SignalExternalWorkflowExecutionInitiatedEventAttributes
+    | history.RequestCancelExternalWorkflowExecutionInitiatedEventAttributes
+)
 
 _Cause = enums.WorkflowTaskFailedCause
 _SIGNAL_BAD = _Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_SIGNAL_WORKFLOW_EXECUTION_ATTRIBUTES
@@ -199,33 +206,13 @@ def cancel_answered(turn: Turn, external: External, cause: int) -> None:
 def on_signal_initiated(run: Run, event: history.HistoryEvent, batch_id: int) -> Run:
     """SignalExternalWorkflowExecutionInitiated: it is on its way."""
     given = event.signal_external_workflow_execution_initiated_event_attributes
-    return _with(
-        run,
-        External(
-            initiated_event_id=event.event_id,
-            initiated_batch_id=batch_id,
-            kind="signal",
-            workflow_id=given.workflow_execution.workflow_id,
-            run_id=given.workflow_execution.run_id,
-            control=given.control,
-        ),
-    )
+    return _with(run, event.event_id, batch_id, "signal", given=given)
 
 
 def on_cancel_initiated(run: Run, event: history.HistoryEvent, batch_id: int) -> Run:
     """RequestCancelExternalWorkflowExecutionInitiated: it is on its way."""
     given = event.request_cancel_external_workflow_execution_initiated_event_attributes
-    return _with(
-        run,
-        External(
-            initiated_event_id=event.event_id,
-            initiated_batch_id=batch_id,
-            kind="cancel",
-            workflow_id=given.workflow_execution.workflow_id,
-            run_id=given.workflow_execution.run_id,
-            control=given.control,
-        ),
-    )
+    return _with(run, event.event_id, batch_id, "cancel", given=given)
 
 
 def on_answered(run: Run, event: history.HistoryEvent, _batch_id: int) -> Run:
@@ -359,5 +346,15 @@ def _name(turn: Turn, given: Answered, external: External) -> None:
     given.initiated_event_id = external.initiated_event_id
 
 
-def _with(run: Run, external: External) -> Run:
-    return replace(run, externals={**run.externals, external.initiated_event_id: external})
+def _with(
+    run: Run, event_id: int, batch_id: int, kind: Literal["signal", "cancel"], *, given: Initiated
+) -> Run:
+    external = External(
+        initiated_event_id=event_id,
+        initiated_batch_id=batch_id,
+        kind=kind,
+        workflow_id=given.workflow_execution.workflow_id,
+        run_id=given.workflow_execution.run_id,
+        control=given.control,
+    )
+    return replace(run, externals={**run.externals, event_id: external})
