@@ -21,6 +21,7 @@ from archival.settings import ArchivalSettings
 from archival.store import Store
 from archival.uri import Uri
 from schemas.errors import NotFound
+from schemas.instants import instant_of
 from schemas.temporal import history
 
 _LAKES_LIMIT: Final = 256
@@ -131,8 +132,7 @@ class Archive:
         Its name holds the time at which it closed: that of the last event, where not given.
         """
         if closed_at is None:
-            event_time = self.histories.last_event(key).event_time
-            closed_at = event_time.seconds * 1_000_000_000 + event_time.nanos
+            closed_at = instant_of(self.histories.last_event(key).event_time)
         text = self.records.find(key, closed_at)
         if text is None:
             raise NotFound(f"expected an archived record of {key.run_id}, found none")

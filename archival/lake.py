@@ -25,6 +25,7 @@ from archival.row import ArchivedRun, Position
 from archival.settings import LakeSettings
 from archival.store import Missing, Store
 from schemas.errors import Unavailable
+from schemas.instants import SECOND
 
 if TYPE_CHECKING:
     from archival import parquet
@@ -33,7 +34,6 @@ _TYPES_LIMIT: Final = 256
 _GONE_LIMIT: Final = 4_096
 _READ_AGAIN: Final = 5
 _TOP: Final = 99
-_SECOND: Final = 1_000_000_000
 
 
 class Lake:
@@ -265,7 +265,7 @@ def _holds(segment: Segment, gone: Gone) -> bool:
 
 
 def _month(instant: int) -> str:
-    return dt.datetime.fromtimestamp(instant // _SECOND, tz=dt.UTC).strftime("%Y-%m")
+    return dt.datetime.fromtimestamp(instant // SECOND, tz=dt.UTC).strftime("%Y-%m")
 
 
 def _parquet() -> Any:

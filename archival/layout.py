@@ -11,10 +11,10 @@ from archival.farm import fingerprint64
 from archival.names import part
 from archival.proto_json import timestamp_text
 from archival.run import RunKey
+from schemas.instants import SECOND
 
 OURS = "millrace"
 """Folder of what Temporal does not have."""
-_SECOND = 1_000_000_000
 
 
 class RecordPlace(Protocol):
@@ -115,7 +115,7 @@ def record_object_of(key: RunKey, closed_at: int) -> tuple[str, ...]:
 
 
 def _second(instant: int) -> str:
-    return timestamp_text(instant // _SECOND, 0)
+    return timestamp_text(instant // SECOND, 0)
 
 
 def _bytes(identifier: str) -> bytes:

@@ -17,6 +17,8 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from schemas.instants import SECOND
+
 Json = Any
 _Write = Callable[[Any], Json]
 _Read = Callable[[Json], Any]
@@ -83,8 +85,8 @@ def duration_text(seconds: int, nanos: int) -> str:
     """Return a span in seconds, as `1.500s`."""
     if seconds >= 0 and not nanos:
         return f"{seconds}s"
-    total = seconds * 1_000_000_000 + nanos
-    whole, rest = divmod(abs(total), 1_000_000_000)
+    total = seconds * SECOND + nanos
+    whole, rest = divmod(abs(total), SECOND)
     return f"{'-' if total < 0 else ''}{whole}{_fraction(rest)}s"
 
 

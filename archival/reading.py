@@ -21,6 +21,7 @@ from archival.query import Filter, Hints, Page, pack_token, unpack_token
 from archival.row import ArchivedRun
 from archival.settings import LakeSettings
 from archival.store import Store
+from schemas.instants import SECOND
 
 if TYPE_CHECKING:
     from archival import parquet
@@ -29,7 +30,6 @@ _WHOLE_BYTES: Final = 128 << 10
 """Files up to this size are fetched at once."""
 _WHOLE_LIMIT: Final = 32
 _FOOTERS_LIMIT: Final = 256
-_SECOND: Final = 1_000_000_000
 
 _Unit = tuple[Segment, "parquet.Footer | None", "parquet.Group | None"]
 
@@ -184,7 +184,7 @@ class _Scan:
     def _may_close(self, span: tuple[int, int]) -> bool:
         """Whether what is wanted may have closed within a span."""
         if self._closed_in is not None:
-            first, last = (instant // _SECOND for instant in span)
+            first, last = (instant // SECOND for instant in span)
             at = bisect_left(self._closed_in, first)
             if at == len(self._closed_in) or self._closed_in[at] > last:
                 return False

@@ -25,6 +25,7 @@ from archival.s3_put import Credentials, QuickPut
 from archival.settings import S3Settings
 from archival.store import Entry, Missing
 from schemas.errors import InvalidArgument, Unavailable
+from schemas.instants import SECOND
 
 _PIECE_BYTES: Final = 1 << 20
 _DELETED_AT_ONCE: Final = 1_000
@@ -102,7 +103,7 @@ class S3Store:
         """Return the objects whose keys begin so, in order, a page of them in memory."""
         found = (each for page in self._pages(prefix, after, limit) for each in _contents(page))
         for number, each in enumerate(found, 1):
-            modified_at = int(each["LastModified"].timestamp() * 1_000_000_000)
+            modified_at = int(each["LastModified"].timestamp() * SECOND)
             yield Entry(each["Key"][len(self._root) :], int(each["Size"]), modified_at)
             if number == limit:
                 return

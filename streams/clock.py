@@ -10,11 +10,11 @@ import time
 from collections import deque
 from typing import Final
 
+from schemas.instants import SECOND
 from streams.log.ports import Clock
 
-_SECOND: Final = 1_000_000_000
 WINDOW_S: Final = 60.0
-APART: Final = 1 * _SECOND
+APART: Final = 1 * SECOND
 AGAIN_S: Final = 60.0
 
 
@@ -51,7 +51,7 @@ class PartitionClock:
         if appended_at <= 0:
             return
         at = self._clock.monotonic()
-        offset = appended_at - int(at * _SECOND)
+        offset = appended_at - int(at * SECOND)
         offsets = self._offsets
         while offsets and offsets[-1][1] <= offset:
             offsets.pop()
@@ -64,7 +64,7 @@ class PartitionClock:
         at = self._clock.monotonic()
         raw = self._raw(at)
         if raw < self._last:
-            raw = max(raw, self._last + int((at - self._last_at) * _SECOND) // 2)
+            raw = max(raw, self._last + int((at - self._last_at) * SECOND) // 2)
         self._last, self._last_at = raw, at
         return raw
 
@@ -95,4 +95,4 @@ class PartitionClock:
     def _by_log(self, at: float) -> int | None:
         if not self._offsets:
             return None
-        return int(at * _SECOND) + self._offsets[0][1]
+        return int(at * SECOND) + self._offsets[0][1]

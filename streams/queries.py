@@ -27,6 +27,7 @@ from schemas.errors import (
     ServiceError,
 )
 from schemas.ids import workflow_partition
+from schemas.instants import SECOND
 from schemas.temporal import common, enums, failure, query, service
 from streams.log.ports import Clock, Random
 from streams.matching.queries import Handed
@@ -44,7 +45,6 @@ WAITING_LIMIT: Final = 1_000
 """So many queries may wait at a node (C3)."""
 RESULT_BYTES: Final = 2 * 1024 * 1024
 _TAIL_S: Final = 0.2  # our answer leaves this long before the caller gives up
-_SECOND: Final = 1_000_000_000
 _TIME_UP: Final = "query timed out before a worker could process it"
 _NOT_POLLED: Final = "no poller seen for task queue recently, worker may be down"
 _OVER: Final = "query task not found, or already expired"
@@ -216,7 +216,7 @@ class Queries:
     async def _plan(self, asked: _Query) -> Plan:
         """Look at the run, and have the next change of it told: nothing is missed in between."""
         left_s = asked.until - self._clock.monotonic()
-        until = self._clock.now() + round(left_s * _SECOND)
+        until = self._clock.now() + round(left_s * SECOND)
         packed = await self._history.read(
             asked.partition,
             "PlanQuery",
@@ -295,7 +295,7 @@ class Queries:
         if not plan.sticky_queue or asked.has_left_sticky:
             return await self._hand_over(asked, plan, is_sticky=False)
         try:
-            async with asyncio.timeout(plan.sticky_timeout / _SECOND):
+            async with asyncio.timeout(plan.sticky_timeout / SECOND):
                 return await self._hand_over(asked, plan, is_sticky=True)
         except (TimeoutError, FailedPrecondition, DeadlineExceeded):
             asked.has_left_sticky = True
@@ -312,7 +312,7 @@ class Queries:
     async def _hand_over(self, asked: _Query, plan: Direct, *, is_sticky: bool) -> bytes | None:
         left_s = asked.until - self._clock.monotonic()
         if is_sticky:
-            left_s = min(left_s, plan.sticky_timeout / _SECOND)
+            left_s = min(left_s, plan.sticky_timeout / SECOND)
         queue = plan.sticky_queue if is_sticky else plan.queue
         task = QueryTask(asked.query_id, await self._task(asked, is_sticky=is_sticky), is_sticky)
         handing = asyncio.ensure_future(

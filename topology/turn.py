@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from schemas.instants import timestamp_of
+from schemas.instants import instant_of, timestamp_of
 from schemas.temporal import history
 from topology.decision import (
     Ask,
@@ -188,7 +188,7 @@ class Turn:
         if self._folds.begins_batch(event.event_type) or not batch_id:
             batch_id = self._batches[self._focus] = event.event_id
         self.runs[self._focus] = self._folds.on_event(run, event, size=len(body), batch_id=batch_id)
-        at = event.event_time.seconds * 1_000_000_000 + event.event_time.nanos
+        at = instant_of(event.event_time)
         self._note(HistoryFact(event.event_id, event.event_type, at, body))
         return event.event_id
 

@@ -12,13 +12,13 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from schemas.errors import InvalidArgument, Unimplemented
+from schemas.instants import SECOND
 from schemas.temporal import common, service
 from topology import requests
 from topology.checks import CHECKS, with_default_reason
 from topology.decision import Namespace
 from topology.validation import check_state
 
-_SECOND = 1_000_000_000
 _GRPC = "millrace.GrpcRequest"
 
 
@@ -329,6 +329,6 @@ def _payload(given: PayloadFields) -> common.Payload:
 
 def _duration(span: int) -> Duration:
     """Return a span (ns) as it is, a negative one with negative parts."""
-    seconds, nanos = divmod(abs(span), _SECOND)
+    seconds, nanos = divmod(abs(span), SECOND)
     sign = -1 if span < 0 else 1
     return Duration(seconds=sign * seconds, nanos=sign * nanos)

@@ -13,7 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError, Message
 
 from schemas.errors import FailedPrecondition, Internal, InvalidArgument, Unimplemented
-from schemas.instants import span_of
+from schemas.instants import SECOND, span_of
 from schemas.temporal import common, enums, errordetails, service, taskqueue
 from topology.decision import Namespace
 from topology.workflow import cron
@@ -183,7 +183,7 @@ def check_retry_policy(policy: common.RetryPolicy) -> None:
         raise InvalidArgument("BackoffCoefficient cannot be less than 1 on retry policy.")
     if fault := duration_fault(policy.maximum_interval):
         raise InvalidArgument(f"invalid MaximumInterval set on retry policy: {fault}")
-    initial = span_of(policy.initial_interval) or 1_000_000_000
+    initial = span_of(policy.initial_interval) or SECOND
     if 0 < span_of(policy.maximum_interval) < initial:
         raise InvalidArgument(
             "MaximumInterval cannot be less than InitialInterval on retry policy."

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from schemas.instants import SECOND
 from schemas.rows import pack, unpacker
 from streams.log.layers import Layers, Rows
 from streams.log.ports import Store
@@ -17,7 +18,6 @@ from streams.log.records import Answer
 from streams.log.settings import EngineSettings
 
 PREFIX = b"\x00a"
-_SECOND = 1_000_000_000
 
 
 class AnswersRow(msgspec.Struct, frozen=True, array_like=True):
@@ -41,7 +41,7 @@ class Answers:
 
     def __init__(self, settings: EngineSettings) -> None:
         self._keep_count = settings.answers_keep_count
-        self._keep = int(settings.answers_keep_s * _SECOND)
+        self._keep = int(settings.answers_keep_s * SECOND)
         self._seq_of: dict[bytes, int] = {}
         self._kept: deque[_Kept] = deque()
         self._count = 0

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from schemas.instants import SECOND
 from streams.log.layers import Layers, Rows
 from streams.log.waiting import Waiting
 from topology.decision import Ask
@@ -16,7 +17,6 @@ from topology.machine import Machine
 
 PREFIX: Final = b"d"
 _FIRST: Final = PREFIX[0]
-_NS: Final = 1_000_000_000
 _FAR_S: Final = 3600.0
 _SOON_S: Final = 0.001
 """A clock that runs at half speed would else ring ever sooner (T1)."""
@@ -87,7 +87,7 @@ class Timers:
         self.disarm()
         if at is not None:
             self._alarm_at = at
-            self._ring_in((at - now) / _NS)
+            self._ring_in((at - now) / SECOND)
 
     def arm_later(self) -> None:
         """Arm the wake-up for what is due, but may not fire yet."""

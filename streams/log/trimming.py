@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from schemas.errors import ServiceError
+from schemas.instants import SECOND
 from schemas.rows import pack, unpacker
 from streams.log.commands import INTERNAL, OUTSIDE
 from streams.log.folded import Folded
@@ -17,7 +18,6 @@ from streams.log.outside import Outside
 _log = structlog.get_logger(__name__)
 
 KEY = b"\x00t"
-_NS = 1_000_000_000
 _MARKS_MAX = 256
 
 
@@ -67,7 +67,7 @@ class Trimming:
     def _old_enough(self, position: int, topic_id: str) -> int:
         """Note that `commands` is folded up to a position; return the one that may go."""
         folded, now = self._folded, self._outside.clock.now()
-        keep = int(self._outside.settings.commands_keep_s * _NS)
+        keep = int(self._outside.settings.commands_keep_s * SECOND)
         packed = folded.store.get(KEY)
         marks = [mark for mark in _unpack(packed).marks if mark[2] == topic_id] if packed else []
         old = [mark for mark in marks if mark[0] <= now - keep]

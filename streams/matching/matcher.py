@@ -7,9 +7,10 @@ handed back (M2).
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from schemas.errors import NotTheOwner
+from schemas.instants import SECOND
 from streams.log.ports import Clock
 from streams.matching.counts import Counts
 from streams.matching.held import HeldTasks
@@ -22,8 +23,6 @@ from streams.matching.waiting import Waiting, WaitingPolls
 from topology.matching.answers import with_backlog_count, with_poller_change
 from topology.matching.queue import TaskQueue
 from topology.matching.tasks import Poll, QueueKey, Task, value_of
-
-_SECOND: Final = 1_000_000_000
 
 
 class _Match(NamedTuple):
@@ -83,7 +82,7 @@ class Matcher:
         if offered.is_more and not offered.delay:
             loop.call_soon(self.look, served, queue)
         elif offered.delay and queue.key not in self._later:
-            delay_s = offered.delay / _SECOND
+            delay_s = offered.delay / SECOND
             self._later[queue.key] = loop.call_later(delay_s, self._look_late, served, queue)
 
     def _look_late(self, served: ServedPartition, queue: TaskQueue) -> None:
@@ -231,7 +230,7 @@ class Matcher:
         if served.is_closed:
             return answer
         waited_s = asyncio.get_running_loop().time() - match.waiting.began_at
-        waited = round(waited_s * _SECOND) if match.is_fresh else 0
+        waited = round(waited_s * SECOND) if match.is_fresh else 0
         change = queue.poller_change(waited, served.store, self._clock.now())
         answer = with_poller_change(answer, kind, change)
         return with_backlog_count(answer, queue.backlog.count) if kind == "workflow" else answer

@@ -12,6 +12,7 @@ import structlog
 
 from schemas.errors import NotTheOwner, Unavailable
 from schemas.ids import queue_partition
+from schemas.instants import SECOND
 from streams.log.ports import CommandBatch
 from streams.matching.counts import Counts
 from streams.matching.held import HeldTasks
@@ -32,7 +33,6 @@ from topology.matching.tasks import Poll, QueryTask, QueueKey, Task, Worker, Wor
 _log = structlog.get_logger(__name__)
 
 _EMPTY: Final = b""
-_SECOND: Final = 1_000_000_000
 _UNKNOWN: Final = Worker()
 _TAIL_PART: Final = 0.8
 """This part of the tail may pass while history is being asked."""
@@ -172,7 +172,7 @@ class MatchingNode:
         return self._log.put(home, offered.key, tasks.value_of(offered))
 
     def _is_dead(self, served: ServedPartition, task: Task) -> bool:
-        window = round(self._settings.sticky_window_s * _SECOND)
+        window = round(self._settings.sticky_window_s * SECOND)
         return served.is_dead(task, self._ports.clock.now(), window)
 
     def _on_orphaned(self, served: ServedPartition, task: Task) -> None:

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Final
 
 from schemas.errors import NotTheOwner
+from schemas.instants import SECOND
 from streams.log.ports import Clock
 from streams.matching.counts import Counts
 from streams.matching.settings import MatchingSettings
@@ -23,7 +24,6 @@ from topology.matching.tasks import QueryTask
 
 _GIVEN_LIMIT: Final = 2_000
 """So many queries are remembered with the poll that took them."""
-_SECOND: Final = 1_000_000_000
 
 
 class Handed(Enum):
@@ -116,7 +116,7 @@ class WaitingQueries:
 
     def is_polled(self, queue: TaskQueue, within_s: float) -> bool:
         """Tell whether somebody has polled a queue lately."""
-        return queue.is_polled(self._clock.now(), round(within_s * _SECOND))
+        return queue.is_polled(self._clock.now(), round(within_s * SECOND))
 
     def _wait(self, waiting: _Waiting) -> None:
         self._waiting[waiting.query.query_id] = waiting
