@@ -13,7 +13,6 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -24,6 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from tests.support.ports import free_ports
 
 VERSION = "8.19.5"
 ADDRESS_VARIABLE = "MILLRACE_TEST_ELASTICSEARCH"
@@ -98,7 +99,7 @@ class RealElasticsearch:
 
     def _configure(self, home: Path, settings: Path) -> None:
         shutil.copytree(home / "config", settings.parent, dirs_exist_ok=True)
-        port, transport_port = _free_ports(2)
+        port, transport_port = free_ports(2)
         settings.write_text(
             _SETTINGS.format(port=port, transport_port=transport_port, folder=self.folder)
         )
@@ -245,12 +246,3 @@ def _fetch(home: Path) -> None:
     (partial / f"elasticsearch-{VERSION}").rename(home)
     _world_reachable(partial)
     shutil.rmtree(partial, ignore_errors=True)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports that were free a moment ago, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports

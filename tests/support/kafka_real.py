@@ -21,6 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.ports import free_ports
+
 VERSION = "4.1.0"
 ADDRESS_VARIABLE = "MILLRACE_TEST_KAFKA"
 CACHE_VARIABLE = "MILLRACE_TEST_CACHE"
@@ -136,7 +138,7 @@ class RealKafka:
 
     def _format(self, jars: Path, settings: Path) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        port, controller_port = _free_ports(2)
+        port, controller_port = free_ports(2)
         text = _PROPERTIES.format(
             port=port, controller_port=controller_port, folder=self.folder.resolve()
         )
@@ -245,12 +247,3 @@ def _fetch(jars: Path) -> None:
 
 def _java(jars: Path) -> list[str]:
     return ["java", "-cp", f"{jars}/*"]
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports that were free a moment ago, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports

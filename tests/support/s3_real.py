@@ -23,6 +23,8 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 
+from tests.support.ports import free_ports
+
 ADDRESS_VARIABLE = "MILLRACE_TEST_S3"
 START_TIMEOUT = 60.0
 REGION = "us-east-1"
@@ -51,7 +53,7 @@ def s3_server() -> Iterator[str]:
         patch.setenv("AWS_ACCESS_KEY_ID", "tests")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        port = _free_port()
+        port = free_ports(1)[0]
         line = [sys.executable, "-c", _SERVE, "-H", "127.0.0.1", "-p", str(port)]
         process = subprocess.Popen(line, stdout=output, stderr=output)
         try:
@@ -172,12 +174,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.close()
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer  # noqa: N815 - the library's names
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait(port: int, process: subprocess.Popen[bytes], output: Any) -> None:
