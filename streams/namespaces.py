@@ -13,6 +13,7 @@ from schemas.temporal import enums
 from streams.kafka.whole_topic import PARTITION, Origin, WholeTopic
 from streams.log.ports import Producer, Record
 from topology.decision import Namespace
+from topology.namespace.archival import DISABLED, Archival
 from topology.topics import NAMESPACES
 
 
@@ -96,7 +97,15 @@ def _namespace(fields: Fields) -> Namespace:
         state=state,
         retention=retention,
         search_attributes=attributes,
+        history_archival=_archival(fields, "history"),
+        visibility_archival=_archival(fields, "visibility"),
     )
+
+
+def _archival(fields: Fields, kind: str) -> Archival:
+    state, uri = fields[f"{kind}_archival_state"], fields[f"{kind}_archival_uri"]
+    assert isinstance(state, int), "expected an archival state by number"
+    return Archival(state or DISABLED, str(uri))
 
 
 def _version(fields: Fields) -> int:

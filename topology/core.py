@@ -25,6 +25,7 @@ from topology.decision import (
 )
 from topology.effects import Forward, Quote
 from topology.namespace import decide as namespaces
+from topology.namespace.archival import Archivals
 from topology.own_work import FireDue
 from topology.turn import Turn
 from topology.workflow import (
@@ -56,10 +57,13 @@ class Core:
         rows: Rows,
         limits: Limits | None = None,
         attributes: Attributes | None = None,
+        *,
+        archivals: Archivals | None = None,
     ) -> None:
         self._attributes = attributes or Unchecked()
         self._rows = rows
         self._limits = limits or Limits()
+        self._archivals = archivals or Archivals()
         self._runs: OrderedDict[str, Run] = OrderedDict()
         self._currents: OrderedDict[bytes, Current] = OrderedDict()
 
@@ -68,7 +72,8 @@ class Core:
     def decide(self, ask: Ask, *, now: int, seed: bytes) -> Decision:
         """Decide one ask; raises Rejected and then nothing happened."""
         if ask.method in namespaces.COMMANDS:
-            return namespaces.decide(ask, self._rows, now=now, seed=seed)
+            moment = namespaces.Moment(now, seed, self._archivals)
+            return namespaces.decide(ask, self._rows, moment)
         command = COMMANDS.get(ask.method)
         if command is None:
             raise Unimplemented(f"method {ask.method} is not served yet")

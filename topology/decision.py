@@ -12,6 +12,7 @@ import msgspec
 from schemas.errors import ServiceError
 from schemas.temporal import common
 from topology.effects import Effect
+from topology.namespace.archival import Archival
 
 FOLD_VERSION = 1
 """The meaning of facts written now; a reader that does not know a version stops (L7)."""
@@ -37,6 +38,8 @@ class Namespace(msgspec.Struct, frozen=True):
     state: int  # temporal.api.enums.v1.NamespaceState
     retention: int  # ns
     search_attributes: dict[str, int] = {}  # custom ones: name to IndexedValueType
+    history_archival: Archival = Archival()
+    visibility_archival: Archival = Archival()
 
 
 class Attributes(Protocol):

@@ -60,6 +60,15 @@ class QuarantineDue(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Archived(msgspec.Struct, frozen=True):
+    """A closed run is archived, as its RunKept asked (V5): method `Archived`.
+
+    Saying it again changes nothing, also once the run is deleted; an open run is refused.
+    """
+
+    run_id: str
+
+
 class PlanQuery(msgspec.Struct, frozen=True):
     """A read of how a query is to be handled now: method `PlanQuery`."""
 

@@ -1,9 +1,9 @@
 """Calls between roles (C5): one role asks the owner of another role's partition.
 
 All are idempotent, a lost one is asked again by who made it: start a task for a poll, hand a task
-back, a sticky queue is dead, hand a query over, a worker ends (decision 7). A further kind needs a
-decision record. Bodies are MessagePack behind a version byte. This file decides nothing; offers are
-appends to `tasks` and need no call.
+back, a sticky queue is dead, a run is archived, hand a query over, a worker ends (decision 7). A
+further kind needs a decision record. Bodies are MessagePack behind a version byte. This file
+decides nothing; offers are appends to `tasks` and need no call.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,7 +19,7 @@ from streams.calls.outcomes import Answered, refusal_of
 from streams.matching.queries import Handed
 from topology.decision import Ask, Namespace
 from topology.matching.tasks import QueryTask, WorkerEnd
-from topology.own_work import HandBack, StartTask, StickyDead
+from topology.own_work import Archived, HandBack, StartTask, StickyDead
 
 HISTORY: Final = "history"
 MATCHING: Final = "matching"
@@ -30,6 +30,7 @@ _OWN_WORK: Final[dict[str, type[msgspec.Struct]]] = {
     "StartTask": StartTask,
     "HandBack": HandBack,
     "StickyDead": StickyDead,
+    "Archived": Archived,
 }
 _HAND_BACK_POLL: Final = f"{SERVICE}HandBackPoll"
 _QUERY: Final = f"{SERVICE}HandOverQuery"

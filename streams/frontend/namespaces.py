@@ -19,6 +19,7 @@ from topology.validation import BLOB_BYTES, check_length, check_state, duration_
 
 _MIN_RETENTION = HOUR
 _PAGE = 100
+_DISABLED = enums.ArchivalState.ARCHIVAL_STATE_DISABLED
 _State = enums.NamespaceState
 _REGISTERED = _State.NAMESPACE_STATE_REGISTERED
 
@@ -130,9 +131,10 @@ def _described(services: Services, record: Any) -> service.DescribeNamespaceResp
     about.limits.memo_size_limit_error = BLOB_BYTES
     config = response.config
     config.workflow_execution_retention_ttl.CopyFrom(duration_of(record["retention"]))
-    disabled = enums.ArchivalState.ARCHIVAL_STATE_DISABLED
-    config.history_archival_state = disabled
-    config.visibility_archival_state = disabled
+    config.history_archival_state = record["history_archival_state"] or _DISABLED
+    config.history_archival_uri = record["history_archival_uri"]
+    config.visibility_archival_state = record["visibility_archival_state"] or _DISABLED
+    config.visibility_archival_uri = record["visibility_archival_uri"]
     cluster = services.settings.cluster_name
     response.replication_config.active_cluster_name = cluster
     response.replication_config.clusters.add(cluster_name=cluster)

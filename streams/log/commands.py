@@ -38,7 +38,11 @@ class Namespaces(Protocol):
         ...
 
     def by_name(self, name: str) -> Namespace | None:
-        """Return a namespace."""
+        """Return the namespace that has a name."""
+        ...
+
+    def by_id(self, namespace_id: str) -> Namespace | None:
+        """Return the namespace of an id, also a deleted one."""
         ...
 
     async def read_to_end(self) -> None:

@@ -10,6 +10,7 @@ import asyncio
 from typing import NamedTuple
 
 import structlog
+from msgspec.structs import replace
 
 from schemas.errors import Internal, OutcomeUnknown, ServiceError, Stale
 from schemas.ids import workflow_key
@@ -241,6 +242,7 @@ class Deciding:
 
     def own(self, ask: Ask, caller: asyncio.Future[bytes], moment: Moment) -> None:
         """Decide the owner's own work (L0); raises Unwritable, and then it is not decided."""
+        ask = self._as_known(ask)
         try:
             decision = self._decided(ask, caller, moment)
         except ServiceError as refusal:
@@ -267,6 +269,7 @@ class Deciding:
 
     def fire(self, ask: Ask, moment: Moment) -> None:
         """Decide what is due; raises Unwritable, and then it is not decided."""
+        ask = self._as_known(ask)
         try:
             decision = self._decided(ask, b"", moment)
         except Stale:
@@ -348,6 +351,13 @@ class Deciding:
         self._bury(key, [letter, *told], caller, moment)
 
     # -- inside
+
+    def _as_known(self, ask: Ask) -> Ask:
+        """Return own work with all that is known of its namespace now (N1)."""
+        known = self._namespaces.by_id(ask.namespace.id)
+        if known is None or known is ask.namespace:
+            return ask
+        return replace(ask, namespace=replace(known, name=ask.namespace.name))
 
     def _decided(self, ask: Ask, caller: Caller, moment: Moment) -> Decision | None:
         """Decide an ask; None: it is a repeat, answered again (L12). Raises Rejected."""

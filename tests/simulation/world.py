@@ -77,6 +77,10 @@ class SimNamespaces:
         """Return a namespace."""
         return self.known.get(name)
 
+    def by_id(self, namespace_id: str) -> Namespace | None:
+        """Return the namespace of an id."""
+        return next((one for one in self.known.values() if one.id == namespace_id), None)
+
     async def read_to_end(self) -> None:
         """Read what is there now."""
         await asyncio.sleep(0.002)

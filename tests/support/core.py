@@ -89,6 +89,10 @@ class Desk:
         self._live = Partition(attributes)
         self._namespace = msgspec.structs.replace(NAMESPACE, search_attributes=custom)
 
+    def be_in(self, namespace: Namespace) -> None:
+        """Ask in a namespace from now on: another one, or the same as it is now."""
+        self._namespace = namespace
+
     # -- asking
 
     @property

@@ -22,6 +22,8 @@ from schemas.rows import pack, unpacker
 from schemas.temporal import enums, operator, service
 from topology.decision import Ask, Change, Decision, Reply, Rows, StateFact
 from topology.effects import ProjectNamespace
+from topology.namespace import archival
+from topology.namespace.archival import Archivals
 
 RETENTION_MIN = HOUR
 
@@ -42,6 +44,10 @@ class NamespaceChanged(msgspec.Struct, frozen=True, array_like=True):
     registered_at: int
     home: str
     search_attributes: dict[str, int] = {}  # name to IndexedValueType
+    history_archival_state: int = 0
+    history_archival_uri: str = ""
+    visibility_archival_state: int = 0
+    visibility_archival_uri: str = ""
 
 
 _unpack = unpacker(NamespaceChanged)
@@ -49,12 +55,20 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(NamespaceChanged).decode
 
 
-def decide(ask: Ask, rows: Rows, *, now: int, seed: bytes) -> Decision:
+class Moment(msgspec.Struct, frozen=True):
+    """What a namespace command is decided with, besides the rows."""
+
+    now: int
+    seed: bytes
+    archivals: Archivals
+
+
+def decide(ask: Ask, rows: Rows, moment: Moment) -> Decision:
     """Decide a namespace command; raises Rejected."""
-    return COMMANDS[ask.method](ask, rows, now, seed)
+    return COMMANDS[ask.method](ask, rows, moment)
 
 
-def register(ask: Ask, rows: Rows, now: int, seed: bytes) -> Decision:
+def register(ask: Ask, rows: Rows, moment: Moment) -> Decision:
     """RegisterNamespace: the name must be free."""
     request: service.RegisterNamespaceRequest = ask.request
     retention = span_of(request.workflow_execution_retention_period)
@@ -62,7 +76,14 @@ def register(ask: Ask, rows: Rows, now: int, seed: bytes) -> Decision:
         raise InvalidArgument("A valid retention period is not set on request.")
     if rows.get(_key(request.namespace)) is not None:
         raise NamespaceAlreadyExists
-    digest = hashlib.blake2b(seed, digest_size=16).digest()
+    archived = moment.archivals
+    histories = archival.registered(
+        request.history_archival_state, request.history_archival_uri, archived.history
+    )
+    records = archival.registered(
+        request.visibility_archival_state, request.visibility_archival_uri, archived.visibility
+    )
+    digest = hashlib.blake2b(moment.seed, digest_size=16).digest()
     changed = NamespaceChanged(
         id=str(uuid.UUID(bytes=digest, version=4)),
         name=request.namespace,
@@ -72,8 +93,12 @@ def register(ask: Ask, rows: Rows, now: int, seed: bytes) -> Decision:
         description=request.description,
         owner_email=request.owner_email,
         custom_data=dict(request.data),
-        registered_at=now,
+        registered_at=moment.now,
         home=request.namespace,
+        history_archival_state=histories.state,
+        history_archival_uri=histories.uri,
+        visibility_archival_state=records.state,
+        visibility_archival_uri=records.uri,
     )
     fact = StateFact("NamespaceChanged", _encode(changed))
     change = Change("namespace", changed.id, changed.name, "", [fact])
@@ -86,7 +111,7 @@ def register(ask: Ask, rows: Rows, now: int, seed: bytes) -> Decision:
     )
 
 
-def add_search_attributes(ask: Ask, rows: Rows, now: int, seed: bytes) -> Decision:  # noqa: ARG001  as every decision
+def add_search_attributes(ask: Ask, rows: Rows, _moment: Moment) -> Decision:
     """AddSearchAttributes; the names are checked already, what is there alike is there."""
     request: operator.AddSearchAttributesRequest = ask.request
     known = _known(ask, rows)
@@ -98,7 +123,7 @@ def add_search_attributes(ask: Ask, rows: Rows, now: int, seed: bytes) -> Decisi
     return _changed(ask, known, search_attributes={**held, **added})
 
 
-def remove_search_attributes(ask: Ask, rows: Rows, now: int, seed: bytes) -> Decision:  # noqa: ARG001  as every decision
+def remove_search_attributes(ask: Ask, rows: Rows, _moment: Moment) -> Decision:
     """RemoveSearchAttributes; what runs already have of them stays with them."""
     request: operator.RemoveSearchAttributesRequest = ask.request
     known = _known(ask, rows)
@@ -143,7 +168,7 @@ def _key(name: str) -> bytes:
     return b"n" + name.encode()
 
 
-Command = Callable[[Ask, Rows, int, bytes], Decision]
+Command = Callable[[Ask, Rows, Moment], Decision]
 
 COMMANDS: Mapping[str, Command] = {
     "RegisterNamespace": register,

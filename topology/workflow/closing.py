@@ -1,4 +1,4 @@
-"""Closing a run: the one place where its last event is recorded, and who is told of it.
+"""Closing a run: the one place where its last event is recorded, how long it is kept, who is told.
 
 Pending children meet their parent close policy at every close; the parent of the run hears of it
 only when no next run of the chain follows (temporal-core 2.7).
@@ -8,12 +8,13 @@ from schemas.temporal import history
 from topology import forwards
 from topology.effects import Quote
 from topology.turn import Turn
-from topology.workflow import child_workflow
+from topology.workflow import child_workflow, retention
 
 
 def close(turn: Turn, event: history.HistoryEvent, *, has_next: bool) -> None:
     """Record the closing event of the run in focus."""
     event_id = turn.record(event)
+    retention.keep(turn)
     child_workflow.apply_close_policies(turn)
     row = turn.execution
     if has_next or not row.parent_run_id:

@@ -17,6 +17,7 @@ from topology.workflow import (
     execution,
     external_workflow,
     parent,
+    retention,
     signal,
     start,
     worker_commands,
@@ -83,4 +84,5 @@ COMMANDS: Mapping[str, Decide] = {
     "HandBack": _hand_back,
     "FireDue": due.fire,
     "QuarantineDue": due.quarantine,
+    "Archived": retention.on_archive_report,
 }

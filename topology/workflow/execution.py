@@ -238,6 +238,7 @@ def on_closed(run: Run, event: history.HistoryEvent, _batch_id: int) -> Run:
         run.execution,
         status=_STATUS[event.event_type],
         closed_at=instant_of(event.event_time),
+        keep_until=instant_of(event.event_time) + run.execution.retention,
         buffered_count=0,
     )
     return replace(run, execution=row, buffered=())

@@ -103,6 +103,21 @@ class DueQuarantined(Private, frozen=True, array_like=True):
     reason: str
 
 
+class RunKept(Private, frozen=True, array_like=True):
+    """The run closed: how long it is kept, and where it is to be archived before it goes.
+
+    The namespace said so at that moment; an empty URI: not archived.
+    """
+
+    retention: int
+    history_uri: str = ""
+    visibility_uri: str = ""
+
+
+class RunArchived(Private, frozen=True, array_like=True):
+    """Everything of the closed run that was to be archived is (V5)."""
+
+
 class ActivityStarted(Private, frozen=True, array_like=True):
     """A worker took an attempt of an activity."""
 

@@ -106,6 +106,9 @@ class Execution(msgspec.Struct, frozen=True, array_like=True):
     # buffering
     buffered_count: int = 0
     flushing_count: int = 0  # so many next events were applied when they were buffered
+    # once it is closed
+    keep_until: int = 0  # when it is to be deleted; 0: while it is open
+    awaits_archive: bool = False  # it is not deleted before it is archived (V5)
 
 
 ActivityPhase = Literal["scheduled", "started", "backing_off"]

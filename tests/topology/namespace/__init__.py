@@ -1,0 +1,1 @@
+"""Tests of namespaces as the core decides them."""
