@@ -9,43 +9,35 @@ import asyncio
 import hashlib
 import socket
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
 
 from infra.failures import StartFailure
-from infra.settings import Settings
+from infra.ground import Ground
 from search.settings import SearchSettings
 from search.sqlite import SqliteStore
 from search.store import Store
-from streams.agents.visibility import build_visibility
-from streams.app import GroupSettings, OnCrash
-from streams.log.ports import Admin
+from streams.agents.visibility import ROLE, build_visibility
 from streams.search import StoreSearch
 from streams.visibility.node import VisibilityNode
 
 
-async def start_searching(
-    settings: Settings,
-    folder: Path,
-    group: GroupSettings,
-    admin: Admin,
-    *,
-    on_crash: OnCrash,
-    stack: AsyncExitStack,
-) -> StoreSearch:
+async def start_searching(ground: Ground) -> StoreSearch:
     """Open the store, follow `events` into it, and return the search for the frontend."""
+    settings, stack = ground.settings, ground.stack
     wanted = settings.search
     try:
-        store = await asyncio.to_thread(_opened(wanted, folder))
+        store = await asyncio.to_thread(_opened(wanted, ground.folder))
     except ValueError as error:
         raise StartFailure(f"Cannot open the search store ([search] settings): {error}") from error
     stack.callback(store.close)
-    node = VisibilityNode(store, admin)
+    node = VisibilityNode(store, ground.admin)
+    group = ground.group(ROLE)
     if wanted.store == "sqlite":
-        own = f"{group.group_prefix}{own_group(settings.node.name, folder)}-"
+        own = f"{group.group_prefix}{own_group(settings.node.name, ground.folder)}-"
         group = msgspec.structs.replace(group, group_prefix=own)
+    on_crash = ground.crashed("the visibility agent")
     app = build_visibility(group, node, on_crash=on_crash)
     node.topic = app
 
