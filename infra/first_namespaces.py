@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from infra.failures import StartFailure
-from schemas.errors import NamespaceAlreadyExists
+from schemas.errors import Code, ServiceError
 from schemas.temporal import operator, service
 from search.attributes import BY_LABEL
 from streams.frontend.rpcs import Function
@@ -32,8 +32,9 @@ async def _register(register: Function, services: Services, name: str, retention
     deadline = services.clock.monotonic() + _TIMEOUT_S
     try:
         await register(services, InsideCall(request.SerializeToString(), deadline))
-    except NamespaceAlreadyExists:
-        return  # another node was first
+    except ServiceError as error:
+        if error.code is not Code.ALREADY_EXISTS:  # then another node was first
+            raise
 
 
 async def add_missing_attributes(

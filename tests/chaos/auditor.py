@@ -54,6 +54,14 @@ class Run(NamedTuple):
     events: list[HistoryEvent]
 
 
+class Audit(NamedTuple):
+    """What is wrong with a log, some figures, and the runs that it tells of."""
+
+    problems: list[str]
+    summary: str
+    runs: dict[str, Run]
+
+
 class Codec:
     """Single-object encoding of claims and transitions, from the schema files."""
 
@@ -172,22 +180,26 @@ def doubled_answers(transitions: Iterable[Fields]) -> list[str]:
 
 def audit(topic: Mapping[int, Sequence[Record]], told: Sequence[Told]) -> list[str]:
     """Return every problem of a log; none: what the clients were told is what happened."""
+    return audited(topic, told).problems
+
+
+def audited(topic: Mapping[int, Sequence[Record]], told: Sequence[Told]) -> Audit:
+    """Fold a log and compare it with what the clients were told."""
     codec = Codec()
     folded = {number: fold(records, codec) for number, records in topic.items()}
     transitions = [one for number in sorted(folded) for one in folded[number].transitions]
     runs = histories(transitions)
-    return [
+    problems = [
         *(f"partition {n}: {text}" for n, one in folded.items() for text in one.problems),
         *holes(runs.values()),
         *disagreements(told, runs),
         *doubled_answers(transitions),
     ]
+    return Audit(problems, _summary(list(folded.values()), told), runs)
 
 
-def summary(topic: Mapping[int, Sequence[Record]], told: Sequence[Told]) -> str:
-    """Return one line of figures about an audited log."""
-    codec = Codec()
-    folded = [fold(records, codec) for records in topic.values()]
+def _summary(folded: Sequence[Folded], told: Sequence[Told]) -> str:
+    """Return one line of figures."""
     outcomes = Counter(f"{one.kind} {one.outcome}" for one in told)
     return (
         f"{sum(len(one.transitions) for one in folded)} transitions, "
@@ -199,7 +211,8 @@ def summary(topic: Mapping[int, Sequence[Record]], told: Sequence[Told]) -> str:
 
 def _disagreement(one: Told, runs: Sequence[str]) -> str | None:
     least = 1 if one.outcome == "done" else 0
-    most = 0 if one.outcome == "refused" and one.repeats == 0 else 1
+    is_never = one.outcome == "aborted" or (one.outcome == "refused" and one.repeats == 0)
+    most = 0 if is_never else 1
     if not least <= len(runs) <= most:
         wanted = str(least) if least == most else f"{least} to {most}"
         return f"{one}: expected it {wanted} times in the log, found it {len(runs)} times"

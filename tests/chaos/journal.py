@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 Kind = Literal["start", "signal", "complete"]
-Outcome = Literal["done", "refused", "unknown"]
+Outcome = Literal["done", "refused", "aborted", "unknown"]
 
 
 class Told(NamedTuple):
     """One call as its client saw it end.
 
     `token` is in the call and nowhere else, so the log can be searched for it. After repeats a
-    refusal may be about the call itself: an earlier try may have been decided unheard.
+    refusal may be about the call itself: an earlier try may have been decided unheard. What stood
+    in an aborted transaction was never asked.
     """
 
     kind: Kind

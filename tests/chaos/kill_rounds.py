@@ -6,6 +6,7 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,12 +49,12 @@ async def kill_rounds(scratch: Path, *, rounds: int, seed: int, end_at: float) -
         await load.stop()
         told = list(journal.read(notes))
         topic = await asyncio.to_thread(auditor.read_topic, server.kafka_address, "events")
-        problems = auditor.audit(topic, told)
-        problems += await _differences(load, topic)
+        audit = auditor.audited(topic, told)
+        problems = audit.problems + await differences(load, audit.runs)
         await load.close()
     written.close()
     said = [] if not server.stderr else [f"stderr: {server.stderr[-2000:]}"]
-    return Verdict(problems + said, f"{done} rounds: {auditor.summary(topic, told)}")
+    return Verdict(problems + said, f"{done} rounds: {audit.summary}")
 
 
 async def _answered(written: journal.Journal, count: int) -> None:
@@ -66,14 +67,10 @@ async def _answered(written: journal.Journal, count: int) -> None:
         await asyncio.sleep(0.002)
 
 
-async def _differences(load: Load, topic: dict[int, list[auditor.Record]]) -> list[str]:
+async def differences(load: Load, runs: Mapping[str, auditor.Run]) -> list[str]:
     """Compare what the server answers about ended runs with the log."""
-    codec = auditor.Codec()
-    runs = auditor.histories(
-        one for records in topic.values() for one in auditor.fold(records, codec).transitions
-    )
     different = []
-    for workflow_id, run_id in list(load.ended.items())[-SAMPLE_COUNT:]:
+    for workflow_id, run_id in list(load.workflows.ended.items())[-SAMPLE_COUNT:]:
         answered = [event.event_id for event in await load.history(workflow_id, run_id)]
         logged = [event.event_id for event in runs[run_id].events]
         if answered != logged:

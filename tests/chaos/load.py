@@ -6,6 +6,7 @@ same request id until it is answered. What it was told goes to the journal befor
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -51,10 +52,32 @@ _RECONNECT = [
 ]
 
 
-class Load:
-    """All clients of one test; `open_ids` are the workflows that still run, by what was told."""
+class Workflows:
+    """The workflows of all clients of a test, by what they were told."""
 
-    def __init__(self, address: str, journal: Journal, *, seed: int) -> None:
+    def __init__(self) -> None:
+        self.open_ids: dict[str, str] = {}
+        """Those that run."""
+        self.ended: dict[str, str] = {}
+        self.longest_wait_s = 0.0
+        """How long a client waited for an answer at most, repeats included."""
+
+    def is_full(self) -> bool:
+        """Whether enough workflows run."""
+        return len(self.open_ids) >= OPEN_COUNT
+
+    def waited(self, since: float) -> None:
+        """Take note of an answer to what was asked at a monotonic instant."""
+        self.longest_wait_s = max(self.longest_wait_s, time.monotonic() - since)
+
+
+class Load:
+    """The gRPC clients of one server."""
+
+    def __init__(
+        self, address: str, journal: Journal, *, seed: int, workflows: Workflows | None = None
+    ) -> None:
+        """Loads of several servers share their `workflows`, and have seeds of their own."""
         self._channel = grpc.aio.insecure_channel(address, options=_RECONNECT)
         self._journal = journal
         self._random = random.Random(seed)
@@ -64,8 +87,7 @@ class Load:
         self._is_over = asyncio.Event()
         self._is_settling = asyncio.Event()
         self._tasks_out = 0
-        self.open_ids: dict[str, str] = {}
-        self.ended: dict[str, str] = {}
+        self.workflows = Workflows() if workflows is None else workflows
 
     def run(self, *, starters: int = 4, signallers: int = 4, workers: int = 4) -> None:
         """Start the clients."""
@@ -119,7 +141,7 @@ class Load:
 
     async def _pending(self) -> bool:
         """Whether some open workflow has a workflow task."""
-        for workflow_id in list(self.open_ids):
+        for workflow_id in list(self.workflows.open_ids):
             request = DescribeWorkflowExecutionRequest(namespace="default")
             request.execution.workflow_id = workflow_id
             described = await self._ask(
@@ -131,13 +153,13 @@ class Load:
 
     async def _start_one(self) -> None:
         """Start a workflow; now and then one whose id is taken."""
-        if len(self.open_ids) >= OPEN_COUNT:
+        if self.workflows.is_full():
             await asyncio.sleep(REPEAT_S)
             return
         token = self._token("start")
         workflow_id = f"{self._prefix}-{self._count}"
-        if self.open_ids and self._random.random() < 0.15:
-            workflow_id = self._random.choice(list(self.open_ids))
+        if self.workflows.open_ids and self._random.random() < 0.15:
+            workflow_id = self._random.choice(list(self.workflows.open_ids))
         request = StartWorkflowExecutionRequest(
             namespace="default", workflow_id=workflow_id, request_id=token, identity=token
         )
@@ -150,15 +172,15 @@ class Load:
             "start", "StartWorkflowExecution", request, StartWorkflowExecutionResponse, workflow_id
         )
         if answer is not None:
-            self.open_ids[workflow_id] = answer.run_id
+            self.workflows.open_ids[workflow_id] = answer.run_id
 
     async def _signal_one(self) -> None:
         """Signal an open workflow; it may have ended unheard."""
-        if not self.open_ids:
+        if not self.workflows.open_ids:
             await asyncio.sleep(REPEAT_S)
             return
         token = self._token("signal")
-        workflow_id = self._random.choice(list(self.open_ids))
+        workflow_id = self._random.choice(list(self.workflows.open_ids))
         request = SignalWorkflowExecutionRequest(
             namespace="default", signal_name="s", request_id=token, identity=token
         )
@@ -209,15 +231,15 @@ class Load:
             workflow_id,
         )
         if is_end and answer is not None:
-            self.open_ids.pop(workflow_id, None)
-            self.ended[workflow_id] = task.workflow_execution.run_id
+            self.workflows.open_ids.pop(workflow_id, None)
+            self.workflows.ended[workflow_id] = task.workflow_execution.run_id
 
     async def _told(
         self, kind: Kind, method: str, request: Any, response: Any, workflow_id: str
     ) -> Any:
         """Repeat a call until it is answered; note the answer; return it unless it is a refusal."""
         call = self._method(method, request, response)
-        repeats = 0
+        repeats, began_at = 0, time.monotonic()
         while True:
             try:
                 answer = await call(request, timeout=CALL_TIMEOUT_S)
@@ -232,6 +254,7 @@ class Load:
                         repeats,
                         error.code().name,
                     )
+                    self.workflows.waited(began_at)
                     self._refused(told)
                     return None
             except asyncio.CancelledError:
@@ -240,6 +263,7 @@ class Load:
                 )
                 raise
             else:
+                self.workflows.waited(began_at)
                 run_id = getattr(answer, "run_id", "")
                 self._journal.note(
                     Told(kind, request.identity, workflow_id, run_id, "done", repeats)
@@ -251,7 +275,7 @@ class Load:
     def _refused(self, told: Told) -> None:
         self._journal.note(told)
         if told.kind == "signal":  # it ended unheard
-            self.open_ids.pop(told.workflow_id, None)
+            self.workflows.open_ids.pop(told.workflow_id, None)
 
     async def _ask(self, method: str, request: Any, response: Any) -> Any:
         return await self._method(method, request, response)(request, timeout=CALL_TIMEOUT_S)

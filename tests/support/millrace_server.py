@@ -59,6 +59,11 @@ class MillraceServer:
         return self._process is not None
 
     @property
+    def exit_code(self) -> int | None:
+        """How a started server ended by itself; None: it did not."""
+        return None if self._process is None else self._process.poll()
+
+    @property
     def stderr(self) -> str:
         """What it has said on stderr, over all its lives."""
         return self.stderr_path.read_text(errors="replace")
