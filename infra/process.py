@@ -6,7 +6,7 @@ client of Kafka, a store or a server.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,10 +19,11 @@ from infra.failures import StartFailure
 from infra.first_namespaces import add_missing_attributes, register_missing
 from infra.ground import FRONTEND, HISTORY, MATCHING, Ground, OnFailure
 from infra.links import Links, listening
+from infra.readiness import check_clock, patiently
 from infra.roles import Roles
 from infra.searching import start_searching
 from infra.settings import Settings
-from schemas.errors import ServiceError, Unavailable
+from schemas.errors import ServiceError
 from streams.calls.absent import NoMatching
 from streams.calls.owners import Identity, Owners, WrongPartitions
 from streams.calls.waiters import Waiters
@@ -43,8 +44,6 @@ from topology.topics import PartitionCounts
 _log = structlog.get_logger(__name__)
 
 _REFUSED: Final = (ServiceError, UnsafeTopic, WrongPartitions, AddressUnusable)
-_READ_TRIES: Final = 50
-_READ_DELAY_S: Final = 0.1
 
 
 class Node:
@@ -99,8 +98,10 @@ class Node:
         port, self._internal_address = await listening(self._settings.node, self._stack)
         owners, namespaces = self._projections(producers, counts)
         await asyncio.gather(
-            producers.start(), _patiently(owners.check), _patiently(namespaces.read_to_end)
+            producers.start(), patiently(owners.check), patiently(namespaces.read_to_end)
         )
+        tolerance_s = self._settings.node.clock_tolerance_s
+        await check_clock(owners.log_time, ground.clock, tolerance_s=tolerance_s)
         links = Links(
             owners,
             self._internal_address,
@@ -228,16 +229,3 @@ class Node:
         if self._public is not None:
             self._public.begin_stop()
         links.forward.end_waits()
-
-
-async def _patiently(read: Callable[[], Awaitable[None]]) -> None:
-    """Read a topic that was made a moment ago: its leader may not know yet that it leads."""
-    for _ in range(_READ_TRIES):
-        try:
-            await read()
-        except Unavailable as error:
-            _log.info("not_readable_yet", error=error.message)
-            await asyncio.sleep(_READ_DELAY_S)
-        else:
-            return
-    await read()

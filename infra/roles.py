@@ -35,7 +35,6 @@ from topology.decision import Ask
 from topology.requests import parse
 from topology.typed_commands import request_of
 
-_CLOCK_DELAY_S: Final = 0.1
 _REPLIES_TIMEOUT_S: Final = 2.0
 
 
@@ -155,10 +154,7 @@ class Roles:
             self._apps[HISTORY] = app
             history.read_commands_through(app)
             await history.start()
-            self._looking += (
-                asyncio.ensure_future(rejoin_when_warm(app, history.warm)),
-                asyncio.ensure_future(self._check_clock(history)),
-            )
+            self._looking += (asyncio.ensure_future(rejoin_when_warm(app, history.warm)),)
         if matching is not None and ground.has(MATCHING):
             crashed = ground.crashed("the matching group")
             app = build_matching(ground.group(MATCHING), matching, on_crash=crashed)
@@ -186,18 +182,6 @@ class Roles:
     async def _leave_group(self, role: str) -> None:
         if role in self._apps:
             await self._apps[role].stop()
-
-    async def _check_clock(self, history: HistoryNode) -> None:
-        """End where this machine's clock and Kafka's are far apart, once a claim tells."""
-        while (difference := history.clock_difference()) is None:  # noqa: ASYNC110  rare
-            await asyncio.sleep(_CLOCK_DELAY_S)
-        limit_s = self._ground.settings.node.clock_tolerance_s
-        if abs(difference) > limit_s * 1e9:
-            ahead = "ahead of" if difference > 0 else "behind"
-            self._ground.on_failure(
-                f"The clock of this machine is {abs(difference) / 1e9:.0f} s {ahead} Kafka's; "
-                f"set it right (allowed: node.clock_tolerance_s = {limit_s:g})."
-            )
 
     def _matching_failed(self, failed: "asyncio.Future[None]") -> None:
         if not failed.cancelled() and (error := failed.exception()) is not None:

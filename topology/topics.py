@@ -89,6 +89,7 @@ OWNERS: Final = Topic(
     value="owner",
     spread="one",
     cleanup="compact",
+    is_log_append_time=True,  # tells nodes whether their clocks are right
 )
 NAMESPACES: Final = Topic(
     name="namespaces",

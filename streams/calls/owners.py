@@ -16,7 +16,7 @@ import structlog
 from schemas.codec import OWNER
 from schemas.errors import NotTheOwner, Unavailable
 from streams.kafka.whole_topic import PARTITION, Origin, WholeTopic
-from streams.log.ports import Clock, Producer, Random, Record
+from streams.log.ports import Appended, Clock, Producer, Random, Record
 from topology.topics import OWNERS
 
 _log = structlog.get_logger(__name__)
@@ -25,6 +25,8 @@ GENERATION: Final = 1
 """Which mapping of keys to partitions holds; it changes when partitions are split."""
 
 _INCARNATION_BYTES: Final = 8
+_CLOCK: Final = "clock"
+"""Not a role: a record that only asks for its own append time."""
 
 
 class WrongPartitions(Exception):
@@ -153,6 +155,14 @@ class Owners:
             raise NotTheOwner(f"expected to own {role} {partition}, found {now.node} was faster")
         return entry
 
+    async def log_time(self) -> int:
+        """Return what Kafka's clock says now, ns; 0: the topic has its producers' timestamps.
+
+        Raises Unavailable.
+        """
+        entry = self._entry(_CLOCK, 0, 0, bytes(_INCARNATION_BYTES))
+        return (await self._append(entry)).appended_at
+
     def stop(self) -> None:
         """Stop reading and writing."""
         self._whole.stop()
@@ -166,6 +176,8 @@ class Owners:
             self._take(msgspec.convert(OWNER.decode(record.value), Owner))
 
     def _take(self, entry: Owner) -> None:
+        if entry.role == _CLOCK:
+            return
         known = self._entries.get(entry.key)
         if known is None or entry.epoch > known.epoch:
             self._entries[entry.key] = entry
@@ -195,12 +207,15 @@ class Owners:
             _log.warning("owner_not_written_again", error=str(error))
 
     async def _write(self, entry: Owner) -> int:
+        return (await self._append(entry)).offset
+
+    async def _append(self, entry: Owner) -> Appended:
         key = f"{entry.role}/{entry.partition}".encode()
         value = OWNER.encode(msgspec.structs.asdict(entry))
         (appended,) = await self._producer.append(PARTITION, [(key, value)])
         if appended.offset < 0:
             raise Unavailable("expected the owner to be acknowledged, found the append failed")
-        return appended.offset
+        return appended
 
     def _entry(self, role: str, partition: int, epoch: int, incarnation: bytes) -> Owner:
         me = self._identity
@@ -208,7 +223,7 @@ class Owners:
             role=role,
             partition=partition,
             generation=me.generation,
-            partitions=me.partitions[role],
+            partitions=me.partitions.get(role, 0),
             epoch=epoch,
             incarnation=incarnation,
             node=me.node,

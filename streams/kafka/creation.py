@@ -89,7 +89,7 @@ def _required(topic: Topic) -> dict[str, str]:
     del required["max.message.bytes"]
     if topic.cleanup == "compact":  # time and size mean nothing there
         del required["retention.ms"], required["retention.bytes"]
-    if not topic.is_log_append_time:
+    if not topic.is_log_append_time or topic.cleanup == "compact":  # no fact rests on it
         del required["message.timestamp.type"]
     return required
 

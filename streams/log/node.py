@@ -150,13 +150,6 @@ class HistoryNode:
         """Return the epoch of our accepted claim of a partition; 0: none."""
         return self.origin(partition).epoch if self.serves(partition) else 0
 
-    def clock_difference(self) -> int | None:
-        """Return wall clock - Kafka's clock, ns; None while nothing is claimed here."""
-        for number in self._known:
-            if self.serves(number):
-                return self._owned(number).serving().clock.difference()
-        return None
-
     def is_idle(self, partition: int) -> bool:
         """Whether all that came to a partition is accepted, answered and performed."""
         return self._owned(partition).serving().is_idle()

@@ -135,6 +135,11 @@ def encoded_zombie(seq: int) -> bytes:
             "expected it 0 times in the log, found it 1 times",
         ),
         (
+            [claim(1, 1), started(2, 1, "t", run_id="r")],
+            Told("start", "t", "w", "", "aborted", 0),
+            "expected it 0 times in the log, found it 1 times",
+        ),
+        (
             [claim(1, 1), started(2, 1, "t", run_id="q")],
             Told("start", "t", "w", "r", "done", 0),
             "expected it in run r, found it in q",
@@ -156,7 +161,7 @@ def encoded_zombie(seq: int) -> bytes:
     ],
 )
 def test_each_kind_of_loss_is_found(log: list[bytes], told: Told, problem: str) -> None:
-    """Lost, doubled, refused but done, misplaced, with holes, read backwards."""
+    """Lost, doubled, refused or aborted but done, misplaced, with holes, read backwards."""
     problems = audit({0: records(*log)}, [told])
     assert len(problems) == 1
     assert problem in problems[0]

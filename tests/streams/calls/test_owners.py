@@ -1,5 +1,6 @@
 """Owners: the highest epoch counts, the first of equal ones; ours is written again (C1, L11)."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
@@ -7,6 +8,7 @@ import pytest
 
 from schemas.codec import OWNER
 from schemas.errors import NotTheOwner
+from schemas.instants import MILLISECOND
 from streams.calls.owners import Identity, Owner, Owners, WrongPartitions
 from streams.kafka.admin import KafkaAdmin
 from streams.kafka.producer import KafkaProducer
@@ -201,3 +203,22 @@ async def test_l11_another_partition_count_is_refused(make: Make) -> None:
     with pytest.raises(WrongPartitions, match="generation 1 with 4 history partitions"):
         await make("n2", {"history": 8, "matching": 4}).check()
     await make("n3").check()
+
+
+async def test_l7_kafkas_clock_is_asked_without_a_trace(
+    make: Make, address: str, admin: KafkaAdmin, make_topic: MakeTopic, producer: KafkaProducer
+) -> None:
+    """L7: before any claim; where a topic has its producers' timestamps, nothing is known."""
+    ours = make("n1")
+    assert await ours.log_time() == 0
+    await ours.read_to_end()
+    assert ours.entries() == []
+    topic = await make_topic(message_timestamp_type="LogAppendTime")
+    port, crashes = producer.topic(topic), list[BaseException]()
+    identity = Identity("n1", "n1:1", COUNTS, lambda role: f"n1-{role}")
+    origin = Origin(address, admin.end, crashes.append)
+    other = Owners(origin, port, identity, clock=Clock(), random=Numbers(), topic=topic)
+    before = time.time_ns() // MILLISECOND * MILLISECOND
+    assert before <= await other.log_time() <= time.time_ns()
+    other.stop()
+    assert crashes == []
