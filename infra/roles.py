@@ -198,3 +198,7 @@ class LocalHistory:
     async def own_work(self, partition: int, ask: Ask) -> bytes:
         """Decide; see `HistoryNode.own_work`."""
         return self.queries.carried(ask, await self.node.own_work(partition, ask))
+
+    async def read(self, partition: int, method: str, request: object, namespace_id: str) -> bytes:
+        """Read accepted state (R1)."""
+        return await self.node.read(partition, method, request, namespace_id)

@@ -47,11 +47,11 @@ def _fits(leaf: Leaf, held: Value) -> bool:
     """Whether one value makes a leaf true."""
     match leaf:
         case on.Compare(_, sign, value):
-            return _SIGNS[sign](_comparable(held), _comparable(value))
+            return bool(_SIGNS[sign](_comparable(held), _comparable(value)))
         case on.OneOf(_, wanted):
             return held in wanted
         case on.Between(_, low, high):
-            return _comparable(low) <= _comparable(held) <= _comparable(high)
+            return bool(_comparable(low) <= _comparable(held) <= _comparable(high))
         case on.StartsWith(_, prefix):
             return str(held).startswith(prefix)
         case on.HasWord(_, words):

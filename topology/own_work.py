@@ -69,6 +69,89 @@ class Archived(msgspec.Struct, frozen=True):
     run_id: str
 
 
+class SetAside(msgspec.Struct, frozen=True):
+    """The archive of a closed run refused it for good (V5): method `SetAside`.
+
+    It waits, undeleted, until somebody has it tried again, which an empty reason does.
+    """
+
+    run_id: str
+    reason: str
+
+
+class ReadWaiting(msgspec.Struct, frozen=True):
+    """A read of closed runs that wait for their archive: method `Waiting`. A `WaitingPage`."""
+
+    after: bytes = b""
+    passed_over: tuple[str, ...] = ()  # namespace ids
+    runs_count: int = 32
+    history_bytes: int = 1 << 20  # at least one batch of the first run comes all the same
+
+
+class ReadClosedRun(msgspec.Struct, frozen=True):
+    """A read of more of a closed run's history: method `ClosedRun`. A `Batches`."""
+
+    run_id: str
+    first_event_id: int
+    history_bytes: int = 1 << 20
+
+
+class ReadBacklog(msgspec.Struct, frozen=True):
+    """A read of how much waits for its archive, and what was set aside: method `Backlog`."""
+
+    after: bytes = b""  # set-aside runs behind this key
+    set_aside_count: int = 100
+    counted_max: int = 10_000
+
+
+class Batches(msgspec.Struct, frozen=True, array_like=True):
+    """Batches of a closed run's history, each a serialized `History`."""
+
+    batches: tuple[bytes, ...]
+    next_event_id: int = 0  # where more begin; 0: this is the end
+
+
+class WaitingRun(msgspec.Struct, frozen=True, array_like=True):
+    """A closed run that waits for its archive, and the beginning of its history."""
+
+    namespace_id: str
+    namespace: str
+    workflow_id: str
+    run_id: str
+    history_uri: str
+    visibility_uri: str
+    execution: bytes  # serialized WorkflowExecutionInfo
+    last_event_id: int
+    history: Batches
+
+
+class WaitingPage(msgspec.Struct, frozen=True, array_like=True):
+    """Some of the runs that wait, by namespace and the oldest first."""
+
+    runs: tuple[WaitingRun, ...]
+    after: bytes = b""  # where the next page begins; empty: this was the last
+
+
+class AsideRun(msgspec.Struct, frozen=True, array_like=True):
+    """A closed run that its archive refused."""
+
+    namespace_id: str
+    namespace: str
+    workflow_id: str
+    run_id: str
+    closed_at: int
+    reason: str
+
+
+class Backlog(msgspec.Struct, frozen=True, array_like=True):
+    """What of a partition is not archived."""
+
+    waiting: dict[str, int]  # namespace id: runs, counted up to a bound
+    oldest_closed_at: int  # ns; 0: nothing waits
+    set_aside: tuple[AsideRun, ...]
+    after: bytes = b""  # where more set-aside runs are; empty: these were the last
+
+
 class PlanQuery(msgspec.Struct, frozen=True):
     """A read of how a query is to be handled now: method `PlanQuery`."""
 

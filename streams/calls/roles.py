@@ -1,9 +1,10 @@
 """Calls between roles (C5): one role asks the owner of another role's partition.
 
 All are idempotent, a lost one is asked again by who made it: start a task for a poll, hand a task
-back, a sticky queue is dead, a run is archived, hand a query over, a worker ends (decision 7). A
-further kind needs a decision record. Bodies are MessagePack behind a version byte. This file
-decides nothing; offers are appends to `tasks` and need no call.
+back, a sticky queue is dead, hand a query over, a worker ends (decision 7), read closed runs that
+wait for their archive, one is archived or set aside (decision 12). A further kind needs a decision
+record. Bodies are MessagePack behind a version byte. This file decides nothing; offers are appends
+to `tasks` and need no call.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,7 +20,16 @@ from streams.calls.outcomes import Answered, refusal_of
 from streams.matching.queries import Handed
 from topology.decision import Ask, Namespace
 from topology.matching.tasks import QueryTask, WorkerEnd
-from topology.own_work import Archived, HandBack, StartTask, StickyDead
+from topology.own_work import (
+    Archived,
+    HandBack,
+    ReadBacklog,
+    ReadClosedRun,
+    ReadWaiting,
+    SetAside,
+    StartTask,
+    StickyDead,
+)
 
 HISTORY: Final = "history"
 MATCHING: Final = "matching"
@@ -31,6 +41,12 @@ _OWN_WORK: Final[dict[str, type[msgspec.Struct]]] = {
     "HandBack": HandBack,
     "StickyDead": StickyDead,
     "Archived": Archived,
+    "SetAside": SetAside,
+}
+_READS: Final[dict[str, type[msgspec.Struct]]] = {
+    "Waiting": ReadWaiting,
+    "ClosedRun": ReadClosedRun,
+    "Backlog": ReadBacklog,
 }
 _HAND_BACK_POLL: Final = f"{SERVICE}HandBackPoll"
 _QUERY: Final = f"{SERVICE}HandOverQuery"
@@ -48,6 +64,13 @@ class _Work(msgspec.Struct, frozen=True, array_like=True):
     partition: int
     namespace: Namespace
     workflow_id: str
+    request: msgspec.Raw
+
+
+class _Read(msgspec.Struct, frozen=True, array_like=True):
+    """A read of accepted state of a history partition, asked by another role (R1)."""
+
+    partition: int
     request: msgspec.Raw
 
 
@@ -72,6 +95,10 @@ class History(Protocol):
 
     async def own_work(self, partition: int, ask: Ask) -> bytes:
         """Decide the owner's own work."""
+        ...
+
+    async def read(self, partition: int, method: str, request: object, namespace_id: str) -> bytes:
+        """Read accepted state."""
         ...
 
 
@@ -160,6 +187,21 @@ class RoleCalls:
         except Answered as answered:
             raise refusal_of(answered) from None
 
+    async def read(self, partition: int, method: str, request: msgspec.Struct) -> bytes:
+        """Have the owner read its accepted state (R1).
+
+        Raises refusals, NotTheOwner, OutcomeUnknown, Unavailable.
+        """
+        errand = _RoleErrand(
+            SERVICE + method,
+            lambda: _pack(_Read(partition, msgspec.Raw(_pack(request)))),
+            lambda: self._history.read(partition, method, request, ""),
+        )
+        try:
+            return await self._way.once(Place(HISTORY, partition), errand, CALL_TIMEOUT_S)
+        except Answered as answered:
+            raise refusal_of(answered) from None
+
     async def query(
         self, namespace_id: str, queue: str, query: QueryTask, *, timeout_s: float
     ) -> Handed:
@@ -219,6 +261,14 @@ def served(history: History, matching: Matching) -> Mapping[str, Serve]:
 
         return serve
 
+    def read(method: str, kind: type[msgspec.Struct]) -> Serve:
+        async def serve(body: bytes) -> bytes:
+            asked = _unpack(body, _Read)
+            request = msgspec.msgpack.decode(asked.request, type=kind)
+            return await history.read(asked.partition, method, request, "")
+
+        return serve
+
     async def hand_back_poll(body: bytes) -> bytes:
         polled = _unpack(body, _PolledTask)
         matching.hand_back(polled.namespace, polled.poll_id)
@@ -236,6 +286,7 @@ def served(history: History, matching: Matching) -> Mapping[str, Serve]:
         return b""
 
     calls = {SERVICE + method: own_work(method, kind) for method, kind in _OWN_WORK.items()}
+    calls |= {SERVICE + method: read(method, kind) for method, kind in _READS.items()}
     return {
         **calls,
         _HAND_BACK_POLL: hand_back_poll,
@@ -245,7 +296,7 @@ def served(history: History, matching: Matching) -> Mapping[str, Serve]:
 
 
 PATHS: Final = (
-    *(SERVICE + method for method in _OWN_WORK),
+    *(SERVICE + method for method in (*_OWN_WORK, *_READS)),
     _HAND_BACK_POLL,
     _QUERY,
     _END_WORKER,

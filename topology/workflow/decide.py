@@ -85,4 +85,5 @@ COMMANDS: Mapping[str, Decide] = {
     "FireDue": due.fire,
     "QuarantineDue": due.quarantine,
     "Archived": retention.on_archive_report,
+    "SetAside": retention.set_aside,
 }

@@ -99,6 +99,7 @@ PRIVATE: Mapping[type[Private], PrivateFold] = {
     facts.DueQuarantined: execution.on_due_quarantined,
     facts.RunKept: retention.on_kept,
     facts.RunArchived: retention.on_archived,
+    facts.RunSetAside: retention.on_set_aside,
     facts.ActivityStarted: activity_folds.on_attempt_started,
     facts.ActivityHandedBack: activity_folds.on_handed_back,
     facts.ActivityHeartbeat: activity_folds.on_heartbeat,

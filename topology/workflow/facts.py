@@ -118,6 +118,12 @@ class RunArchived(Private, frozen=True, array_like=True):
     """Everything of the closed run that was to be archived is (V5)."""
 
 
+class RunSetAside(Private, frozen=True, array_like=True):
+    """The archive of the closed run refused it for good; no reason: it is to be tried again."""
+
+    reason: str
+
+
 class ActivityStarted(Private, frozen=True, array_like=True):
     """A worker took an attempt of an activity."""
 

@@ -10,8 +10,12 @@ r <run id> b <index>                     a buffered event
 q <run id> <request id>                  a request id that was used
 h <run id> <first event id>              a batch of history: concatenated `History` bytes
 d <due at> <run id> <row>                what is due when; the value is empty
+w <namespace id> <closed at> <run id>    a closed run that waits for its archive; the value is empty
+v <namespace id> <closed at> <run id>    one whose archive refused it; the value is empty
 """
 
+WAITING = b"w"
+SET_ASIDE = b"v"
 _RUN_ID_BYTES = 36
 _DUE_AT = slice(1, 9)
 _DUE_RUN = slice(9, 9 + _RUN_ID_BYTES)
@@ -50,6 +54,17 @@ def due_key(due_at: int, run_id: str, row: bytes) -> bytes:
 def due_of(key: bytes) -> tuple[int, str]:
     """Return the instant and the run id of a due key."""
     return int.from_bytes(key[_DUE_AT]), key[_DUE_RUN].decode()
+
+
+def archive_key(kind: bytes, namespace_id: str, closed_at: int, run_id: str) -> bytes:
+    """Return the key of a closed run that is not in its archive."""
+    return kind + namespace_id.encode() + closed_at.to_bytes(8) + run_id.encode()
+
+
+def archive_of(key: bytes) -> tuple[str, int, str]:
+    """Return the namespace id, the close time and the run id of such a key."""
+    rest, run_id = key[1:-_RUN_ID_BYTES], key[-_RUN_ID_BYTES:]
+    return rest[:-8].decode(), int.from_bytes(rest[-8:]), run_id.decode()
 
 
 def run_prefix(run_id: str) -> bytes:

@@ -10,7 +10,15 @@ from schemas.rows import pack, unpacker
 from topology.decision import Fact, HistoryFact, Rows
 from topology.workflow import activity_deadlines, due, timer
 from topology.workflow.histories import begins_batch, history_bytes
-from topology.workflow.keys import batch_key, due_key, execution_key, run_prefix
+from topology.workflow.keys import (
+    SET_ASIDE,
+    WAITING,
+    archive_key,
+    batch_key,
+    due_key,
+    execution_key,
+    run_prefix,
+)
 from topology.workflow.state import Activity, Child, Current, Execution, External, Run, Timer
 
 Written = dict[bytes, bytes | None]
@@ -81,6 +89,7 @@ def changed_rows(before: Run | None, after: Run, recorded: Iterable[Fact]) -> Wr
         written[execution_key(run_id)] = pack(after.execution)
     _write_entities(written, before, after)
     _write_due(written, before, after)
+    _write_waiting(written, before, after)
     for first_event_id, bodies in _batches(recorded):
         written[batch_key(run_id, first_event_id)] = history_bytes(bodies)
     return written
@@ -138,6 +147,24 @@ def _write_due(written: Written, before: Run | None, after: Run) -> None:
         written[key] = None
     for key in now - was:
         written[key] = b""
+
+
+def _write_waiting(written: Written, before: Run | None, after: Run) -> None:
+    was, now = waiting_key(before), waiting_key(after)
+    if was != now:
+        if was is not None:
+            written[was] = None
+        if now is not None:
+            written[now] = b""
+
+
+def waiting_key(run: Run | None) -> bytes | None:
+    """Return the key under which a closed run waits for its archive, if it does."""
+    if run is None or not run.execution.awaits_archive:
+        return None
+    row = run.execution
+    kind = SET_ASIDE if row.archive_fault else WAITING
+    return archive_key(kind, row.namespace_id, row.closed_at, row.run_id)
 
 
 def _due_keys(run: Run | None, other: Run | None) -> set[bytes]:

@@ -109,6 +109,9 @@ class Execution(msgspec.Struct, frozen=True, array_like=True):
     # once it is closed
     keep_until: int = 0  # when it is to be deleted; 0: while it is open
     awaits_archive: bool = False  # it is not deleted before it is archived (V5)
+    history_uri: str = ""  # where to; empty: not
+    visibility_uri: str = ""
+    archive_fault: str = ""  # why its archive will not have it: it is set aside
 
 
 ActivityPhase = Literal["scheduled", "started", "backing_off"]

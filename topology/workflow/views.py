@@ -13,7 +13,8 @@ from schemas.temporal import enums, history, service, workflow
 from topology.decision import Rows
 from topology.own_work import ReadHistory
 from topology.tokens import PageToken, pack, unpack_page
-from topology.workflow import activity_views, child_workflow, histories, keys, query
+from topology.workflow import activity_views, child_workflow, histories, keys, query, waiting
+from topology.workflow.describing import describe_execution, first_event
 from topology.workflow.execution import RUNNING
 from topology.workflow.located import locate, locate_row
 from topology.workflow.state import Run
@@ -31,9 +32,9 @@ def describe(
     """Answer DescribeWorkflowExecution."""
     run = locate(rows, namespace_id, request.execution)
     response = service.DescribeWorkflowExecutionResponse()
-    started = _first_event(run, rows)
+    started = first_event(run, rows)
     _describe_config(run, started, response)
-    _describe_execution(run, started, response.workflow_execution_info)
+    describe_execution(run, started, response.workflow_execution_info)
     _describe_extended(run, response.workflow_extended_info)
     for each in run.activities.values():
         response.pending_activities.append(activity_views.pending_view(each))
@@ -55,11 +56,6 @@ def describe(
     return response.SerializeToString()
 
 
-def _first_event(run: Run, rows: Rows) -> history.HistoryEvent:
-    batch = rows.get(keys.batch_key(run.execution.run_id, 1)) or b""
-    return history.History.FromString(batch).events[0]
-
-
 def _describe_config(
     run: Run, started: history.HistoryEvent, response: service.DescribeWorkflowExecutionResponse
 ) -> None:
@@ -74,37 +70,6 @@ def _describe_config(
     config.default_workflow_task_timeout.CopyFrom(duration_of(row.task_timeout))
     if started.HasField("user_metadata"):
         config.user_metadata.CopyFrom(started.user_metadata)
-
-
-def _describe_execution(
-    run: Run, started: history.HistoryEvent, shown: workflow.WorkflowExecutionInfo
-) -> None:
-    row = run.execution
-    given = started.workflow_execution_started_event_attributes
-    shown.execution.workflow_id = row.workflow_id
-    shown.execution.run_id = row.run_id
-    shown.type.name = row.workflow_type
-    shown.start_time.CopyFrom(timestamp_of(row.started_at))
-    shown.execution_time.CopyFrom(timestamp_of(row.backoff_until or row.started_at))
-    if row.closed_at:
-        shown.close_time.CopyFrom(timestamp_of(row.closed_at))
-        shown.execution_duration.CopyFrom(duration_of(row.closed_at - row.started_at))
-    shown.status = row.status  # type: ignore[assignment]  # enums travel as ints
-    shown.history_length = row.next_event_id - 1
-    shown.history_size_bytes = row.history_bytes
-    shown.task_queue = row.queue
-    shown.first_run_id = row.first_run_id
-    shown.root_execution.workflow_id = row.root_workflow_id or row.workflow_id
-    shown.root_execution.run_id = row.root_run_id or row.run_id
-    if row.parent_run_id:
-        shown.parent_namespace_id = given.parent_workflow_namespace_id
-        shown.parent_execution.CopyFrom(given.parent_workflow_execution)
-    if run.memo:
-        shown.memo.ParseFromString(run.memo)
-    if run.search_attributes:
-        shown.search_attributes.ParseFromString(run.search_attributes)
-    if given.HasField("priority"):
-        shown.priority.CopyFrom(given.priority)
 
 
 def _describe_extended(run: Run, extended: workflow.WorkflowExecutionExtendedInfo) -> None:
@@ -238,4 +203,7 @@ READS: Mapping[str, Read] = {
     "GetWorkflowExecutionHistoryReverse": get_history_reverse,
     "PlanQuery": query.plan,
     "QueryTask": query.task,
+    "Waiting": waiting.read_waiting,
+    "ClosedRun": waiting.read_closed_run,
+    "Backlog": waiting.read_backlog,
 }

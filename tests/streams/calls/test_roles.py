@@ -1,5 +1,6 @@
 """Calls between roles: the same answer, whether the owner is here or elsewhere."""
 
+import msgspec
 import pytest
 
 from schemas.errors import (
@@ -19,7 +20,16 @@ from streams.calls.roles import PATHS, RoleCalls, served
 from streams.matching.queries import Handed
 from topology.decision import Ask, Namespace
 from topology.matching.tasks import QueryTask, WorkerEnd
-from topology.own_work import HandBack, StartTask, StickyDead
+from topology.own_work import (
+    Archived,
+    HandBack,
+    ReadBacklog,
+    ReadClosedRun,
+    ReadWaiting,
+    SetAside,
+    StartTask,
+    StickyDead,
+)
 
 _SPACE = Namespace(id="id", name="default", state=1, retention=5)
 _START = StartTask("poll", "me", "activity", "queue", "run", 5, 2, 1)
@@ -27,6 +37,13 @@ _ASKS = [
     Ask("StartTask", _SPACE, "w", _START),
     Ask("HandBack", _SPACE, "w", HandBack("poll", "workflow", "run", 5, 2, 1)),
     Ask("StickyDead", _SPACE, "w", StickyDead("run", 5, 2, 1)),
+    Ask("Archived", _SPACE, "w", Archived("run")),
+    Ask("SetAside", _SPACE, "w", SetAside("run", "history was mutated")),
+]
+_READS = [
+    ("Waiting", ReadWaiting(b"after", ("id",))),
+    ("ClosedRun", ReadClosedRun("run", 5)),
+    ("Backlog", ReadBacklog()),
 ]
 
 
@@ -35,6 +52,7 @@ class Node:
 
     def __init__(self) -> None:
         self.asks: list[tuple[int, Ask]] = []
+        self.reads: list[tuple[int, str, object]] = []
         self.outcome: bytes | ServiceError = b"answer"
         self.handed_back: list[tuple[Namespace, str]] = []
         self.queries: list[tuple[str, str, QueryTask, float]] = []
@@ -45,6 +63,12 @@ class Node:
         if isinstance(self.outcome, ServiceError):
             raise self.outcome
         return self.outcome
+
+    async def read(self, partition: int, method: str, request: object, namespace_id: str) -> bytes:
+        """Read."""
+        assert namespace_id == ""
+        self.reads.append((partition, method, request))
+        return b"rows"
 
     def hand_back(self, namespace: Namespace, poll_id: str) -> None:
         """Remember."""
@@ -95,10 +119,19 @@ def ways() -> list[tuple[Node, RoleCalls, Wire]]:
 
 @pytest.mark.parametrize("ask", _ASKS, ids=lambda ask: ask.method)
 async def test_c5_own_work_arrives_as_it_was_asked(ask: Ask) -> None:
-    """Start a task, hand one back, a sticky queue is dead."""
+    """Start a task, hand one back, a sticky queue is dead, a run is archived or set aside."""
     for owner, calls, wire in ways():
         assert await calls.own_work(3, ask) == b"answer"
         assert owner.asks == [(3, ask)]
+        assert wire.places == [Place("history", 3)]
+
+
+@pytest.mark.parametrize(("method", "request_"), _READS)
+async def test_c5_reads_arrive_as_they_were_asked(method: str, request_: msgspec.Struct) -> None:
+    """What waits for its archive, more of a closed run, the backlog."""
+    for owner, calls, wire in ways():
+        assert await calls.read(3, method, request_) == b"rows"
+        assert owner.reads == [(3, method, request_)]
         assert wire.places == [Place("history", 3)]
 
 
