@@ -27,11 +27,11 @@ from schemas.errors import ServiceError
 from streams.calls.absent import NoMatching
 from streams.calls.owners import Identity, Owners, WrongPartitions
 from streams.calls.waiters import Waiters
-from streams.frontend.grpcio_transport import GrpcioTransport
 from streams.frontend.rpcs import Function
 from streams.frontend.server import Frontend
 from streams.frontend.services import Services
 from streams.frontend.transport import AddressUnusable
+from streams.frontend.transports import TRANSPORTS
 from streams.gateway import Gateway
 from streams.kafka.creation import UnsafeTopic, prepare_topics
 from streams.kafka.producer import Producers
@@ -205,7 +205,7 @@ class Node:
         if not self._ground.has(FRONTEND):
             return None
         transport = partial(
-            GrpcioTransport,
+            TRANSPORTS[self._settings.frontend.transport],
             host=self._settings.node.ip,
             port=self._settings.node.port,
             settings=self._settings.frontend,

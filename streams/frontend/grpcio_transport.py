@@ -4,7 +4,6 @@ It tolerates keepalive pings as SDKs send them, takes larger messages than are a
 refuse them with the text SDKs know, and never shares its port. It knows no RPC.
 """
 
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
@@ -12,6 +11,7 @@ import grpc
 
 from schemas.errors import ServiceError
 from streams.frontend.errors import too_large, too_large_decompressed
+from streams.frontend.listening import check_free, shown
 from streams.frontend.settings import FrontendSettings
 from streams.frontend.transport import AddressUnusable, Call, Stream, Table
 
@@ -66,11 +66,11 @@ class GrpcioTransport:
 
     async def start(self) -> None:
         """Begin to listen; raises AddressUnusable."""
-        _check_free(self._host, self._port)
+        check_free(self._host, self._port)
         server = grpc.aio.server(options=_options(self._settings))
         server.add_generic_rpc_handlers((_Methods(self._table, self._settings.max_message_bytes),))
         try:
-            self._port = server.add_insecure_port(_target(self._host, self._port))
+            self._port = server.add_insecure_port(shown(self._host, self._port))
         except RuntimeError as error:
             raise AddressUnusable(f"expected to listen on {self.address}, found {error}") from error
         await server.start()
@@ -158,23 +158,3 @@ def _options(settings: FrontendSettings) -> list[tuple[str, int]]:
         ("grpc.keepalive_time_ms", int(settings.keepalive_interval_s * 1000)),
         ("grpc.keepalive_timeout_ms", 20_000),
     ]
-
-
-def _target(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _check_free(host: str, port: int) -> None:
-    """Raise AddressUnusable with the system's own reason, which C-core keeps to its log."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise AddressUnusable(
-            error.errno, f"expected to listen on {_target(host, port)}, found: {reason}"
-        ) from error

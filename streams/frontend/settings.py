@@ -1,6 +1,6 @@
 """What can be set about the frontend."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -10,6 +10,10 @@ Described = msgspec.Meta
 class FrontendSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Limits and names of the gRPC frontend."""
 
+    transport: Annotated[
+        Literal["http2", "grpcio"],
+        Described(description="Who speaks gRPC: our layer over h2, or grpcio (slower)."),
+    ] = "http2"
     max_message_bytes: Annotated[int, Described(description="Largest request taken, bytes.")] = (
         4 * 1024 * 1024
     )

@@ -10,7 +10,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from schemas.errors import WorkflowAlreadyStarted
 from schemas.temporal import service
 from tests.streams.frontend.stubs import always
-from tests.streams.frontend.test_grpcio_transport import Server, World
+from tests.streams.frontend.test_transports import Server, World
 
 
 @pytest.fixture
