@@ -1,6 +1,7 @@
 """A connection on a real socket: large answers, slow and broken clients, floods."""
 
 import asyncio
+import contextlib
 import random
 import struct
 from collections.abc import AsyncIterator
@@ -257,6 +258,8 @@ async def test_client_that_does_not_read_costs_bounded_memory(
         )
         client.send_data(stream_id, b"\x00\x00\x00\x00\x071000000", end_stream=True)
     writer.write(client.data_to_send())
-    with pytest.raises(ConnectionResetError):
-        await _closed(reader)
+    said = b""
+    with contextlib.suppress(ConnectionResetError):
+        said = await _closed(reader)
+    assert len(said) < 1_000_000
     writer.close()

@@ -24,10 +24,11 @@ def test_requests_forgive_pings_but_not_resets() -> None:
         floods.on_request()
         floods.pings.take(10.0)
         floods.controls.take(10.0)
+    for _ in range(10):
+        floods.on_request()
+        floods.resets.take(10.0)
     with pytest.raises(Flooded):
-        for _ in range(500):
-            floods.on_request()
-            floods.resets.take(10.0)
+        floods.resets.take(10.0)
 
 
 def test_cancelling_every_poll_of_a_connection_is_fine() -> None:

@@ -1,6 +1,7 @@
 """gRPC's framing: messages from pieces, compression, limits, deadlines."""
 
 import gzip
+import itertools
 import zlib
 
 import pytest
@@ -22,7 +23,7 @@ def test_messages_come_whole_however_they_are_cut(bodies: list[bytes], cuts: lis
     reader = MessageReader(b"", _LIMIT)
     found = []
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         reader.feed(data[start:end])
         while (body := reader.take()) is not None:
             found.append(body)
