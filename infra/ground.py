@@ -69,7 +69,7 @@ class Ground:
         return GroupSettings(
             address=self.kafka,
             folder=self.folder / role,
-            partitions=kafka.matching_partitions if role == MATCHING else kafka.history_partitions,
+            partitions=kafka.counts.matching if role == MATCHING else kafka.counts.history,
             group_prefix="millrace-",
             session_timeout_s=kafka.session_timeout_s,
         )

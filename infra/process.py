@@ -87,9 +87,7 @@ class Node:
 
     async def _start(self) -> None:
         ground, kafka = self._ground, self._settings.kafka
-        counts = PartitionCounts(
-            history=kafka.history_partitions, matching=kafka.matching_partitions
-        )
+        counts = kafka.counts
         self._stack.push_async_callback(ground.admin.stop)
         await self._expose()
         await prepare_topics(ground.admin, counts, replication=kafka.replication_factor)

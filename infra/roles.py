@@ -45,7 +45,7 @@ class Roles:
         self._ground = ground
         self._apps: dict[str, GroupApp] = {}
         self._looking: tuple[asyncio.Task[None], ...] = ()
-        self.history = LocalHistory(ground.settings.kafka.history_partitions)
+        self.history = LocalHistory(ground.settings.kafka.counts.history)
         self.matching: MatchingNode | None = None
 
     def member_id(self, role: str) -> str:
@@ -90,7 +90,7 @@ class Roles:
             claims=owners,
             clock=ground.clock,
         )
-        partitions = ground.settings.kafka.matching_partitions
+        partitions = ground.settings.kafka.counts.matching
         wanted = msgspec.structs.replace(ground.settings.matching, partitions=partitions)
         matching = self.matching = MatchingNode(ports, wanted)
         if ground.has(MATCHING):
@@ -121,7 +121,7 @@ class Roles:
         ground.stack.callback(readers.stop)
         return HistoryNode(
             Outside(
-                partitions=settings.kafka.history_partitions,
+                partitions=settings.kafka.counts.history,
                 events=producers.events,
                 commands=producers.commands_internal,
                 admin=ground.admin,

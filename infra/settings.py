@@ -14,6 +14,7 @@ from streams.frontend.settings import FrontendSettings
 from streams.log.settings import EngineSettings
 from streams.matching.settings import MatchingSettings
 from streams.tables import TableSettings
+from topology.topics import PartitionCounts
 from topology.workflow.limits import Limits
 
 DERIVED: Final = frozenset(
@@ -64,14 +65,23 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     address: str = ""
     """Bootstrap servers, host:port separated by commas; empty: the embedded broker."""
-    history_partitions: int = 4
-    """Partitions of the history topics, count; fixed when the topics are made."""
-    matching_partitions: int = 4
-    """Partitions of `tasks`, count; fixed when the topics are made."""
+    history_partitions: int = 0
+    """Partitions of the history topics, fixed when they are made; 0: 1 embedded, 4 on a Kafka."""
+    matching_partitions: int = 0
+    """Partitions of `tasks`, fixed when it is made; 0: 1 embedded, 4 on a Kafka."""
     replication_factor: int = 1
     """Copies of each partition of the topics that are made, count."""
     session_timeout_s: float = 6.0
     """Time until the group takes the partitions of a dead node away, seconds."""
+
+    @property
+    def counts(self) -> PartitionCounts:
+        """The partitions of the topics (decision 11)."""
+        default = 4 if self.address else 1
+        return PartitionCounts(
+            history=self.history_partitions or default,
+            matching=self.matching_partitions or default,
+        )
 
 
 class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from tests.chaos import auditor, journal
 from tests.chaos.load import Load
-from tests.support.millrace_server import MillraceServer
+from tests.support.millrace_server import SPREAD, MillraceServer
 
 ANSWERS_A_ROUND = 120
 ROUND_TIMEOUT_S = 60.0
@@ -34,7 +34,7 @@ async def kill_rounds(scratch: Path, *, rounds: int, seed: int, end_at: float) -
     chance = random.Random(seed)
     notes = scratch / "journal.jsonl"
     written = journal.Journal(notes)
-    server = MillraceServer(scratch, folder=scratch / "data")
+    server = MillraceServer(scratch, folder=scratch / "data", options=SPREAD)
     with server:
         load = Load(server.address, written, seed=seed)
         load.run()

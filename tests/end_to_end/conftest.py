@@ -8,7 +8,7 @@ from temporalio.client import Client
 
 from tests.support.alternating import alternating
 from tests.support.kafka_real import real_kafka, why_absent
-from tests.support.millrace_server import MillraceServer
+from tests.support.millrace_server import SPREAD, MillraceServer
 
 KAFKAS = [
     "embedded",
@@ -38,7 +38,8 @@ def kafka(variant: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 @pytest.fixture(scope="session")
 def server(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MillraceServer]:
     """Yield a server that all tests of a run share."""
-    with MillraceServer(tmp_path_factory.mktemp("server"), kafka=kafka) as running:
+    scratch = tmp_path_factory.mktemp("server")
+    with MillraceServer(scratch, kafka=kafka, options=SPREAD) as running:
         yield running
 
 

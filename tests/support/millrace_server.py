@@ -17,6 +17,8 @@ from typing import Self
 
 PROJECT = Path(__file__).resolve().parents[2]
 START_TIMEOUT = 60.0
+SPREAD = ("--set", "kafka.history_partitions=4", "--set", "kafka.matching_partitions=4")
+"""Options that make an embedded broker's topics as a Kafka's are made."""
 STOP_TIMEOUT = 45.0
 _ADDRESSES = re.compile(rb"^  Temporal Server\s+(\S+)\n  Kafka\s+(\S+)", re.MULTILINE)
 

@@ -31,7 +31,7 @@ class Http2Call:
     )
 
     def __init__(
-        self, stream_id: int, headers: Headers, path: str, peer: str, reader: MessageReader
+        self, stream_id: int, headers: Headers, *, path: str, peer: str, reader: MessageReader
     ) -> None:
         self.stream_id = stream_id
         self.path = path
@@ -75,9 +75,9 @@ class Http2Stream(Http2Call):
     __slots__ = ("_has_ended", "_news", "_requests", "_took")
 
     def __init__(
-        self, stream_id: int, headers: Headers, path: str, peer: str, reader: MessageReader
+        self, stream_id: int, headers: Headers, *, path: str, peer: str, reader: MessageReader
     ) -> None:
-        super().__init__(stream_id, headers, path, peer, reader)
+        super().__init__(stream_id, headers, path=path, peer=peer, reader=reader)
         self._requests: deque[bytes] = deque()
         self._has_ended = False
         self._news = asyncio.Event()

@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
         self._heard_at = 0.0
         self._reactions: dict[type[events.Event], Callable[[Any], None]] = {
             events.RequestReceived: self._on_request,
-            events.DataReceived: self._on_data,
+            events.DataReceived: self._on_piece,
             events.TrailersReceived: self._on_trailers,
             events.StreamReset: self._on_reset,
             events.WindowUpdated: self._on_room,
@@ -162,7 +162,7 @@ class Connection(asyncio.Protocol):
         method = self._table.get(path)
         reader = MessageReader(fields.get(b"grpc-encoding", b""), self._settings.max_message_bytes)
         kind = Http2Stream if isinstance(method, Stream) else Http2Call
-        call = kind(stream_id, headers, path, self._peer, reader)
+        call = kind(stream_id, headers, path=path, peer=self._peer, reader=reader)
         self._calls[stream_id] = call
         if method is None:
             self._refuse(call, Unimplemented(f"unknown method {path}"))
@@ -174,10 +174,10 @@ class Connection(asyncio.Protocol):
         if event.stream_ended is not None:
             self._end(stream_id)
 
-    def _on_data(self, event: events.DataReceived) -> None:
+    def _on_piece(self, event: events.DataReceived) -> None:
         stream_id = event.stream_id
         assert stream_id is not None
-        self._session.on_data(event.flow_controlled_length or 0)
+        self._session.on_taken(event.flow_controlled_length or 0)
         call = self._calls.get(stream_id)
         if call is not None and event.data:
             try:

@@ -36,7 +36,7 @@ class Outgoing:
             room = session.room_bytes(stream_id)
             if room <= 0:
                 return False
-            session.say_data(stream_id, bytes(self.left[:room]))
+            session.say_piece(stream_id, bytes(self.left[:room]))
             self.left = self.left[room:]
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)

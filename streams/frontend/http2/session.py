@@ -62,20 +62,20 @@ class CachingDecoder(Decoder):
         self.max_header_list_size = _HEADERS_BYTES
         self._known: dict[bytes, list[HeaderTuple]] = {}
 
-    def decode(self, data: bytes, raw: bool = False) -> Iterable[HeaderTuple]:  # noqa: FBT001, FBT002  hpack's signature
+    def decode(self, block: bytes, raw: bool = False) -> Iterable[HeaderTuple]:  # noqa: FBT001, FBT002  hpack's signature
         """Return the headers of a block."""
-        found = self._known.get(data)
+        found = self._known.get(block)
         if found is not None:
             return found
         before = (self._table.changes, self._table.maxsize)
-        headers = list(super().decode(data, raw=raw))
+        headers = list(super().decode(block, raw=raw))
         is_request = bool(headers) and headers[0][0].startswith(b":")
         for _ in validate_headers(headers, _REQUEST if is_request else _TRAILERS):
             pass  # it raises
         if before != (self._table.changes, self._table.maxsize):
             self._known.clear()
         elif len(self._known) < _CACHED_BLOCKS:
-            self._known[bytes(data)] = headers
+            self._known[bytes(block)] = headers
         return headers
 
 
@@ -135,7 +135,7 @@ class Session(H2Connection):
         self._prepare_for_sending(frames)
         return list(events)
 
-    def on_data(self, flow_bytes: int) -> None:
+    def on_taken(self, flow_bytes: int) -> None:
         """Give the connection's window back in large pieces; a stream's holds a message."""
         self._owed_bytes += flow_bytes
         if self._owed_bytes > _CONNECTION_WINDOW_BYTES // 4:
@@ -180,11 +180,11 @@ class Session(H2Connection):
         if is_last:
             self._ended(stream_id)
 
-    def say_data(self, stream_id: int, piece: bytes) -> None:
+    def say_piece(self, stream_id: int, piece: bytes) -> None:
         """Queue data for which there is room."""
         self.outbound_flow_control_window -= len(piece)
         self.streams[stream_id].outbound_flow_control_window -= len(piece)
-        self._data_to_send += wire.frame(wire.DATA, 0, stream_id, piece)
+        self._data_to_send += wire.frame(wire.DATA_FRAME, 0, stream_id, piece)
 
     def reset(self, stream_id: int, code: ErrorCodes) -> None:
         """End a stream at once; nothing happens to one that has ended."""

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterable
 from urllib.parse import quote_from_bytes
 
-DATA, HEADERS, RST_STREAM = 0x0, 0x1, 0x3
+DATA_FRAME, HEADERS, RST_STREAM = 0x0, 0x1, 0x3
 END_STREAM, END_HEADERS = 0x1, 0x4
 
 _HEAD = struct.Struct(">HBBBI")  # length (24 bits), type, flags, stream id
@@ -72,7 +72,7 @@ def whole_answer(stream_id: int, body: bytes) -> bytes:
             _ANSWER_HEAD,
             stream,
             ANSWER_BLOCK,
-            _HEAD.pack(size >> 8, size & 0xFF, DATA, 0, stream_id),
+            _HEAD.pack(size >> 8, size & 0xFF, DATA_FRAME, 0, stream_id),
             b"\x00",
             len(body).to_bytes(4, "big"),
             body,

@@ -1,0 +1,1 @@
+"""The h2 transport, piece by piece."""

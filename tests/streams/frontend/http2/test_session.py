@@ -71,7 +71,7 @@ def test_whole_answer_is_read_by_plain_h2() -> None:
     first = pair.ask()
     assert not pair.session.answer(first, b"one"), "expected the table to be shrunk first"
     pair.session.say_headers(first, wire.ANSWER_BLOCK)
-    pair.session.say_data(first, wire.message(b"one"))
+    pair.session.say_piece(first, wire.message(b"one"))
     pair.session.say_headers(first, wire.OK_BLOCK, is_last=True)
     _, slow = pair.exchange()
     second = pair.ask()
@@ -107,7 +107,7 @@ def test_answer_has_to_fit_the_windows() -> None:
     pair.session.say_headers(stream_id, wire.ANSWER_BLOCK)
     assert not pair.session.answer(stream_id, b"x" * 6)
     assert pair.session.room_bytes(stream_id) == 10
-    pair.session.say_data(stream_id, b"x" * 10)
+    pair.session.say_piece(stream_id, b"x" * 10)
     assert pair.session.room_bytes(stream_id) == 0
     pair.exchange()
     pair.client.increment_flow_control_window(7, stream_id)
@@ -143,7 +143,7 @@ def test_data_after_the_end_is_answered_with_a_reset() -> None:
     stream_id = pair.ask()
     pair.session.say_headers(stream_id, wire.ANSWER_BLOCK, is_last=True)
     pair.exchange()
-    pair.session.receive_data(wire.frame(wire.DATA, 0, stream_id, b"late"))
+    pair.session.receive_data(wire.frame(wire.DATA_FRAME, 0, stream_id, b"late"))
     closed = int(ErrorCodes.STREAM_CLOSED).to_bytes(4, "big")
     assert wire.frame(wire.RST_STREAM, 0, stream_id, closed) in bytes(pair.session.taken())
 
