@@ -39,13 +39,26 @@ def validate(
     attributes: common.SearchAttributes, custom: Mapping[str, int], limits: Limits = LIMITS
 ) -> dict[str, Attribute | None]:
     """Return what a request sets (None: unsets), by name; raises InvalidArgument."""
+    decoded = validate_values(attributes, custom, limits)
+    check_sizes(attributes, limits)
+    return decoded
+
+
+def validate_values(
+    attributes: common.SearchAttributes, custom: Mapping[str, int], limits: Limits = LIMITS
+) -> dict[str, Attribute | None]:
+    """Return what a request sets, whatever its size; raises InvalidArgument."""
     fields = attributes.indexed_fields
     if len(fields) > limits.keys_count:
         raise InvalidArgument(
             f"number of search attributes {len(fields)} exceeds limit {limits.keys_count}"
         )
-    decoded = {name: _decoded(name, payload, custom) for name, payload in fields.items()}
-    for name, payload in fields.items():
+    return {name: _decoded(name, payload, custom) for name, payload in fields.items()}
+
+
+def check_sizes(attributes: common.SearchAttributes, limits: Limits = LIMITS) -> None:
+    """Check the size of each value and of all together; raises InvalidArgument."""
+    for name, payload in attributes.indexed_fields.items():
         if len(payload.data) > limits.value_bytes:
             raise InvalidArgument(
                 f"search attribute {name} value size {len(payload.data)} exceeds size limit "
@@ -56,7 +69,6 @@ def validate(
             f"total size of search attributes {attributes.ByteSize()} exceeds size limit "
             f"{limits.total_bytes}"
         )
-    return decoded
 
 
 def validate_new(attributes: Mapping[str, int]) -> dict[str, int]:

@@ -4,7 +4,7 @@ from schemas.errors import InvalidArgument
 from schemas.temporal import common
 from search.attributes import SYSTEM, type_of
 from search.payloads import with_types
-from search.validation import validate
+from search.validation import check_sizes, validate_values
 from topology.decision import Namespace
 
 
@@ -21,5 +21,9 @@ class SearchAttributes:
                 raise InvalidArgument(
                     f"Namespace {namespace.name} has no mapping defined for search attribute {name}"
                 )
-        validate(attributes, custom)
+        validate_values(attributes, custom)
         return with_types(attributes, custom)
+
+    def check_size(self, attributes: common.SearchAttributes) -> None:
+        """Check what a run has in all; raises InvalidArgument."""
+        check_sizes(attributes)

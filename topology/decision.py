@@ -51,6 +51,10 @@ class Attributes(Protocol):
         """Return them with their types' names beside the values; raises InvalidArgument."""
         ...
 
+    def check_size(self, attributes: common.SearchAttributes) -> None:
+        """Check their size; raises InvalidArgument."""
+        ...
+
 
 class Unchecked:
     """Takes search attributes as they are."""
@@ -62,6 +66,9 @@ class Unchecked:
     ) -> common.SearchAttributes:
         """Return them."""
         return attributes
+
+    def check_size(self, attributes: common.SearchAttributes) -> None:
+        """Any size will do."""
 
 
 class Ask(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from schemas.instants import duration_of, span_of
 from schemas.temporal import command, common, enums, history
 from topology.turn import Turn
 from topology.workflow import activity_end, activity_offer, limits, retry
-from topology.workflow.bad_command import BadCommand
+from topology.workflow.bad_command import BadCommand, check_blob
 
 Wanted = command.ScheduleActivityTaskCommandAttributes
 
@@ -174,12 +174,8 @@ def _span(attributes: Wanted, name: str) -> int:
 
 
 def _check_room(turn: Turn, attributes: Wanted) -> None:
-    if attributes.input.ByteSize() > limits.BLOB_BYTES_MAX:
-        raise BadCommand(
-            _BAD_SCHEDULE,
-            "ScheduleActivityTaskCommandAttributes.Input exceeds size limit.",
-            terminates=True,
-        )
+    size_bytes = attributes.input.ByteSize()
+    check_blob(size_bytes, _BAD_SCHEDULE, "ScheduleActivityTaskCommandAttributes.Input")
     pending = turn.state.activities
     if len(pending) >= limits.PENDING_MAX:
         raise BadCommand(

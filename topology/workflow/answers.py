@@ -24,6 +24,8 @@ def again(ask: Ask, outcome: str, run_id: str) -> ReplyBody:  # noqa: PLR0911  o
             return joined_reply(name, workflow_id, run_id, request_id=attached)
         case "signaled" | "signaled_new":
             return signaled_reply(run_id, is_new=kind == "signaled_new")
+        case "heartbeat_over":
+            return NotFound("workflow task heartbeat timeout")
         case "refused":
             return InvalidArgument(text)
         case "cancel_requested":

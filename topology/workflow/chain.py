@@ -18,7 +18,7 @@ from topology.workflow import (
     search_attributes,
     workflow_task,
 )
-from topology.workflow.bad_command import BadCommand
+from topology.workflow.bad_command import BadCommand, check_blob
 from topology.workflow.facts import RunOpened
 from topology.workflow.retry import Chain, Verdict
 
@@ -53,13 +53,14 @@ def continue_as_new(turn: Turn, each: command.Command, completed_id: int) -> Non
     for field in _CARRIED_BY_COMMAND:
         if wanted.HasField(field):  # type: ignore[arg-type]  # a name of the tuple below
             getattr(given, field).CopyFrom(getattr(wanted, field))
-    search_attributes.give_wanted(turn, wanted, given)
+    search_attributes.give_wanted(turn, wanted, given, cause=_BAD)
     row = turn.execution
     given.new_execution_run_id = run_id
     given.workflow_type.name = wanted.workflow_type.name or row.workflow_type
     given.task_queue.name = wanted.task_queue.name or row.queue
     given.task_queue.kind = enums.TaskQueueKind.TASK_QUEUE_KIND_NORMAL
     _check(wanted, given)
+    _check_sizes(wanted)
     run_timeout, task_timeout = _timeouts(turn, wanted)
     given.workflow_run_timeout.CopyFrom(duration_of(run_timeout))
     given.workflow_task_timeout.CopyFrom(duration_of(task_timeout))
@@ -184,6 +185,11 @@ def _check(wanted: Wanted, given: history.WorkflowExecutionContinuedAsNewEventAt
         flaw := retry.flaw_of(retry.with_defaults(wanted.retry_policy))
     ):
         raise BadCommand(_BAD, f"invalid WorkflowRetryPolicy on {_COMMAND}: {flaw}. {where}")
+
+
+def _check_sizes(wanted: Wanted) -> None:
+    check_blob(wanted.input.ByteSize(), _BAD, f"{_COMMAND}Attributes. Input")
+    search_attributes.check_memo(wanted.memo, _BAD, f"{_COMMAND}Attributes. Memo")
 
 
 def _timeouts(turn: Turn, wanted: Wanted) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from topology import forwards
 from topology.effects import Quote
 from topology.turn import Turn
 from topology.workflow import cron, limits, retry, search_attributes, workflow_task
-from topology.workflow.bad_command import BadCommand
+from topology.workflow.bad_command import BadCommand, check_blob
 from topology.workflow.state import Child, Run
 
 _Cause = enums.WorkflowTaskFailedCause
@@ -48,7 +48,7 @@ def start(turn: Turn, each: command.Command, completed_id: int) -> None:
     for field in _COPIED:
         if wanted.HasField(field):  # type: ignore[arg-type]  # a name of the tuple above
             getattr(given, field).CopyFrom(getattr(wanted, field))
-    search_attributes.give_wanted(turn, wanted, given)
+    search_attributes.give_wanted(turn, wanted, given, cause=_BAD)
     if wanted.HasField("retry_policy"):
         given.retry_policy.CopyFrom(retry.with_defaults(wanted.retry_policy))
     row = turn.execution
@@ -239,6 +239,9 @@ def _check(turn: Turn, wanted: Wanted) -> None:
             "invalid CronSchedule on StartChildWorkflowExecutionCommand: invalid CronSchedule.. "
             f"WorkflowId={wanted.workflow_id} WorkflowType={wanted.workflow_type.name} {where}",
         ) from error
+    command_name = "StartChildWorkflowExecutionCommandAttributes"
+    check_blob(wanted.input.ByteSize(), _BAD, f"{command_name}. Input")
+    search_attributes.check_memo(wanted.memo, _BAD, f"{command_name}.Memo")
     if len(turn.state.children) >= limits.PENDING_MAX:
         raise BadCommand(
             _Cause.WORKFLOW_TASK_FAILED_CAUSE_PENDING_CHILD_WORKFLOWS_LIMIT_EXCEEDED,

@@ -89,6 +89,7 @@ PRIVATE: Mapping[type[Private], PrivateFold] = {
     facts.BufferedDropped: buffering.on_dropped,
     facts.RequestTaken: signal.on_request_taken,
     facts.WorkflowTaskScheduled: workflow_task_folds.on_scheduled_transient,
+    facts.HeartbeatsContinued: workflow_task_folds.on_heartbeats_continued,
     facts.WorkflowTaskStarted: workflow_task_folds.on_taken,
     facts.StickySet: workflow_task_folds.on_sticky_set,
     facts.WorkflowTaskMoved: workflow_task_folds.on_moved,

@@ -15,7 +15,7 @@ from topology import forwards
 from topology.effects import Quote
 from topology.turn import Turn
 from topology.workflow import cancellation, execution, limits, signal, workflow_task
-from topology.workflow.bad_command import BadCommand
+from topology.workflow.bad_command import BadCommand, check_blob
 from topology.workflow.state import External, Run
 
 Initiated = (
@@ -243,6 +243,8 @@ def _check_signal(
         text = f"Invalid RunId set {on_command} WorkflowId={target.workflow_id} {rest}"
         raise BadCommand(_SIGNAL_BAD, f"{text} SignalName={name}")
     _check_room(turn, "signal", _Cause.WORKFLOW_TASK_FAILED_CAUSE_PENDING_SIGNALS_LIMIT_EXCEEDED)
+    carrier = "SignalExternalWorkflowExecutionCommandAttributes.Input"
+    check_blob(wanted.input.ByteSize(), _SIGNAL_BAD, carrier)
 
 
 def _check_cancel(
@@ -281,9 +283,12 @@ def _check_room(turn: Turn, kind: str, cause: int) -> None:
     if pending >= limits.PENDING_MAX:
         raise BadCommand(
             cause,
-            f"the number of pending {kind}s to external workflows, {pending}, "
+            f"the number of pending {_PENDING[kind]} external workflows, {pending}, "
             f"has reached the per-workflow limit of {limits.PENDING_MAX}",
         )
+
+
+_PENDING = {"signal": "signals to", "cancel": "requests to cancel"}
 
 
 def _is_uuid(text: str) -> bool:

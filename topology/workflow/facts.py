@@ -54,6 +54,12 @@ class WorkflowTaskScheduled(Private, frozen=True, array_like=True):
     timeout: int
 
 
+class HeartbeatsContinued(Private, frozen=True, array_like=True):
+    """The task just scheduled goes on with a chain of heartbeats that began long ago."""
+
+    first_scheduled_at: int
+
+
 class WorkflowTaskStarted(Private, frozen=True, array_like=True):
     """A worker took a transient workflow task; a normal one has its public Started event."""
 

@@ -13,6 +13,8 @@ _Reason = enums.SuggestContinueAsNewReason
 TASK_TIMEOUT_DEFAULT: Final = 10 * SECOND
 TASK_TIMEOUT_MAX: Final = 120 * SECOND
 TASK_RETRY_MAX_INTERVAL: Final = 10 * MINUTE
+TASK_HEARTBEATS_MAX: Final = 30 * MINUTE
+"""So long a worker may ask for more time for a workflow task without a command."""
 SIGNALS_MAX: Final = 10_000
 BLOB_BYTES_MAX: Final = 2 * 1024 * 1024
 BLOB_BYTES_CUT: Final = 512 * 1024  # what is left of a failure above the maximum

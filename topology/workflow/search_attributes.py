@@ -13,7 +13,7 @@ from schemas import event_types as on
 from schemas.errors import InvalidArgument
 from schemas.temporal import command, common, enums, history
 from topology.turn import Turn
-from topology.workflow.bad_command import BadCommand
+from topology.workflow.bad_command import BadCommand, check_blob, size_of_fields
 from topology.workflow.state import Run
 
 _Cause = enums.WorkflowTaskFailedCause
@@ -35,17 +35,19 @@ class Carrier(Protocol):
 
 def give(turn: Turn, asked: Carrier, given: Carrier) -> None:
     """Put checked search attributes into an event; raises InvalidArgument."""
-    if asked.search_attributes.indexed_fields:
-        checked = turn.attributes.checked(asked.search_attributes, turn.namespace)
-        given.search_attributes.CopyFrom(checked)
+    _give(turn, asked, given)
+    turn.attributes.check_size(asked.search_attributes)
 
 
-def give_wanted(turn: Turn, wanted: Carrier, given: Carrier) -> None:
-    """Put a worker's search attributes into an event; raises BadCommand."""
-    try:
-        give(turn, wanted, given)
-    except InvalidArgument as error:
-        raise BadCommand(_BAD, error.message) from error
+def give_wanted(turn: Turn, wanted: Carrier, given: Carrier, *, cause: int) -> None:
+    """Put a worker's search attributes into an event; raises BadCommand, too large: of `cause`."""
+    _give_checked(turn, wanted, given)
+    _check_size(turn, wanted.search_attributes, cause)
+
+
+def check_memo(memo: common.Memo, cause: int, name: str) -> None:
+    """Check the size of a memo that a worker gives; raises BadCommand."""
+    check_blob(memo.ByteSize(), cause, name)
 
 
 def upsert(turn: Turn, each: command.Command, completed_id: int) -> None:
@@ -58,7 +60,10 @@ def upsert(turn: Turn, each: command.Command, completed_id: int) -> None:
     event = turn.event(on.UPSERT_WORKFLOW_SEARCH_ATTRIBUTES)
     given = event.upsert_workflow_search_attributes_event_attributes
     given.workflow_task_completed_event_id = completed_id
-    give_wanted(turn, wanted, given)
+    _give_checked(turn, wanted, given)
+    size_bytes = size_of_fields(wanted.search_attributes.indexed_fields)
+    check_blob(size_bytes, _BAD, "UpsertWorkflowSearchAttributesCommandAttributes")
+    _check_size(turn, _upserted(turn.state, wanted.search_attributes), _BAD)
     turn.record(event)
 
 
@@ -67,6 +72,10 @@ def modify_properties(turn: Turn, each: command.Command, completed_id: int) -> N
     wanted = each.modify_workflow_properties_command_attributes
     if not wanted.upserted_memo.fields:
         raise BadCommand(_BAD_MEMO, "UpsertedMemo is not set on ModifyWorkflowPropertiesCommand.")
+    size_bytes = size_of_fields(wanted.upserted_memo.fields)
+    check_blob(size_bytes, _BAD_MEMO, "ModifyWorkflowPropertiesCommandAttributes")
+    merged = _modified(turn.state, wanted.upserted_memo)
+    check_memo(merged, _BAD_MEMO, "ModifyWorkflowPropertiesCommandAttributes. Memo")
     event = turn.event(on.WORKFLOW_PROPERTIES_MODIFIED)
     given = event.workflow_properties_modified_event_attributes
     given.workflow_task_completed_event_id = completed_id
@@ -88,26 +97,57 @@ def on_started(run: Run, given: history.WorkflowExecutionStartedEventAttributes)
 
 def on_upserted(run: Run, event: history.HistoryEvent, _batch_id: int) -> Run:
     """UpsertWorkflowSearchAttributes: some are set, some unset."""
-    held = common.SearchAttributes.FromString(run.search_attributes)
     given = event.upsert_workflow_search_attributes_event_attributes.search_attributes
+    return replace(run, search_attributes=_packed(_upserted(run, given)))
+
+
+def on_properties_modified(run: Run, event: history.HistoryEvent, _batch_id: int) -> Run:
+    """WorkflowPropertiesModified: fields of the memo are set or unset."""
+    given = event.workflow_properties_modified_event_attributes.upserted_memo
+    return replace(run, memo=_packed(_modified(run, given)))
+
+
+# -- inside
+
+
+def _give(turn: Turn, asked: Carrier, given: Carrier) -> None:
+    if asked.search_attributes.indexed_fields:
+        checked = turn.attributes.checked(asked.search_attributes, turn.namespace)
+        given.search_attributes.CopyFrom(checked)
+
+
+def _give_checked(turn: Turn, wanted: Carrier, given: Carrier) -> None:
+    try:
+        _give(turn, wanted, given)
+    except InvalidArgument as error:
+        raise BadCommand(_BAD, error.message) from error
+
+
+def _check_size(turn: Turn, attributes: common.SearchAttributes, cause: int) -> None:
+    try:
+        turn.attributes.check_size(attributes)
+    except InvalidArgument as error:
+        raise BadCommand(cause, error.message, terminates=True) from error
+
+
+def _upserted(run: Run, given: common.SearchAttributes) -> common.SearchAttributes:
+    held = common.SearchAttributes.FromString(run.search_attributes)
     for name, payload in given.indexed_fields.items():
         if _is_null(payload):
             held.indexed_fields.pop(name, None)
         else:
             held.indexed_fields[name].CopyFrom(payload)
-    return replace(run, search_attributes=_packed(held))
+    return held
 
 
-def on_properties_modified(run: Run, event: history.HistoryEvent, _batch_id: int) -> Run:
-    """WorkflowPropertiesModified: fields of the memo are set or unset."""
+def _modified(run: Run, given: common.Memo) -> common.Memo:
     held = common.Memo.FromString(run.memo)
-    given = event.workflow_properties_modified_event_attributes.upserted_memo
     for name, payload in given.fields.items():
         if _is_null(payload):
             held.fields.pop(name, None)
         else:
             held.fields[name].CopyFrom(payload)
-    return replace(run, memo=_packed(held))
+    return held
 
 
 def _is_null(payload: common.Payload) -> bool:

@@ -4,10 +4,12 @@ Every rule about timers lives here; who wakes them does not. A cancel wins over 
 workflow has not seen yet: the buffered TimerFired is taken back.
 """
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from schemas import event_types as on
-from schemas.instants import duration_of, instant_of, span_of
+from schemas.instants import MILLISECOND, duration_of, instant_of, span_of
 from schemas.temporal import command, enums, history
 from topology.turn import Turn
 from topology.workflow import buffering, limits
@@ -20,6 +22,9 @@ _Cause = enums.WorkflowTaskFailedCause
 _BAD_START = _Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_START_TIMER_ATTRIBUTES
 _BAD_CANCEL = _Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_CANCEL_TIMER_ATTRIBUTES
 _DUPLICATE_ID = _Cause.WORKFLOW_TASK_FAILED_CAUSE_START_TIMER_DUPLICATE_ID
+
+_ZERO_SPAN: Final = 500 * MILLISECOND
+"""After so long a timer of no length fires: in Temporal it waits for the next look at timers."""
 
 
 # -- ask
@@ -107,7 +112,8 @@ def due_at(timer: Timer) -> int:
 def on_started(run: Run, event: history.HistoryEvent, _batch_id: int) -> Run:
     """TimerStarted: it is pending."""
     given = event.timer_started_event_attributes
-    fires_at = instant_of(event.event_time) + span_of(given.start_to_fire_timeout)
+    span = span_of(given.start_to_fire_timeout) or _ZERO_SPAN
+    fires_at = instant_of(event.event_time) + span
     timer = Timer(given.timer_id, event.event_id, fires_at)
     return replace(run, timers={**run.timers, timer.timer_id: timer})
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from schemas import event_types as on
-from schemas.errors import InvalidArgument, Unimplemented
+from schemas.errors import InvalidArgument, NotFound
 from schemas.temporal import command, enums, failure, history, service
 from topology.decision import ReplyBody, Rows
 from topology.turn import Turn
@@ -17,16 +17,18 @@ from topology.workflow import (
     buffering,
     chain,
     child_workflow,
-    closing,
+    close_commands,
     execution,
     external_workflow,
     histories,
-    retry,
+    limits,
     search_attributes,
     timer,
+    unbuilt_commands,
     workflow_task,
 )
-from topology.workflow.bad_command import BadCommand
+from topology.workflow.bad_command import BadCommand, check_blob, event_of
+from topology.workflow.facts import HeartbeatsContinued
 
 _Type = enums.CommandType
 _Cause = enums.WorkflowTaskFailedCause
@@ -36,6 +38,7 @@ _WORKFLOW_TASK = service.RespondWorkflowTaskCompletedResponse.DESCRIPTOR.fields_
 ].number
 
 _UNHANDLED = _Cause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
+_BAD_MARKER = _Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_RECORD_MARKER_ATTRIBUTES
 
 
 # -- ask
@@ -45,6 +48,10 @@ def complete(turn: Turn, request: service.RespondWorkflowTaskCompletedRequest) -
     """RespondWorkflowTaskCompleted: the worker's commands become events."""
     task = workflow_task.named(turn, workflow_task.token_of(request.task_token))
     _check_sequence(request)
+    if _is_heartbeat(request) and turn.now > task.first_scheduled_at + limits.TASK_HEARTBEATS_MAX:
+        workflow_task.time_out(turn)
+        turn.reply("heartbeat_over", heartbeat_over())
+        return
     try:
         with turn.attempt():
             _carry_out(turn, request)
@@ -56,6 +63,16 @@ def complete(turn: Turn, request: service.RespondWorkflowTaskCompletedRequest) -
         turn.reply(f"refused:{text}", InvalidArgument(text))
         return
     turn.reply("done", _inline_answer(turn) if _is_inline(turn) else b"")
+
+
+def heartbeat_over() -> NotFound:
+    """Return the answer to a worker that has asked for more time for too long."""
+    return NotFound("workflow task heartbeat timeout")
+
+
+def _is_heartbeat(request: service.RespondWorkflowTaskCompletedRequest) -> bool:
+    """Whether a worker only asks for more time: local activities run."""
+    return request.force_create_new_workflow_task and not request.commands and not request.messages
 
 
 def fail(turn: Turn, request: service.RespondWorkflowTaskFailedRequest) -> None:
@@ -85,10 +102,8 @@ def cause_text(bad: BadCommand) -> str:
 def _check_sequence(request: service.RespondWorkflowTaskCompletedRequest) -> None:
     """Refuse a batch that cannot be: unknown types, or something behind a close command."""
     for index, each in enumerate(request.commands):
-        if each.command_type not in _Type.values():
-            raise InvalidArgument(f"Unknown command type: {each.command_type}")
         if each.command_type not in COMMANDS:
-            raise Unimplemented(f"worker command {_type_name(each)} is not served yet")
+            raise InvalidArgument(f"unknown command type: {_type_name(each)}")
         if each.command_type in _CLOSING and index != len(request.commands) - 1:
             raise InvalidArgument(
                 f"invalid command sequence: [{', '.join(map(_type_name, request.commands))}], "
@@ -97,11 +112,15 @@ def _check_sequence(request: service.RespondWorkflowTaskCompletedRequest) -> Non
 
 
 def _type_name(each: command.Command) -> str:
+    if each.command_type not in _Type.values():
+        return str(each.command_type)
     name = _Type.Name(each.command_type)
     return name.removeprefix("COMMAND_TYPE_").title().replace("_", "")
 
 
 def _carry_out(turn: Turn, request: service.RespondWorkflowTaskCompletedRequest) -> None:
+    task = turn.execution.task
+    assert task is not None, "expected a workflow task to complete"
     completed_id = workflow_task.record_completed(turn, request)
     workflow_task.stick(turn, request.sticky_attributes)
     turn.is_holding = True
@@ -120,6 +139,8 @@ def _carry_out(turn: Turn, request: service.RespondWorkflowTaskCompletedRequest)
         workflow_task.schedule_inline(turn, request.identity)
     else:
         workflow_task.schedule_if_idle(turn)
+    if _is_heartbeat(request):
+        turn.record(HeartbeatsContinued(task.first_scheduled_at))
 
 
 def _is_inline(turn: Turn) -> bool:
@@ -158,59 +179,6 @@ def _refuse(
     return execution.terminate_run(turn, reason=text, details=None, identity="history-service")
 
 
-# -- close commands
-
-
-def _complete_execution(turn: Turn, each: command.Command, completed_id: int) -> None:
-    wanted = each.complete_workflow_execution_command_attributes
-    event = _event(turn, each, on.WORKFLOW_EXECUTION_COMPLETED)
-    given = event.workflow_execution_completed_event_attributes
-    given.workflow_task_completed_event_id = completed_id
-    if wanted.HasField("result"):
-        given.result.CopyFrom(wanted.result)
-    if not turn.execution.cron_schedule:
-        closing.close(turn, event, has_next=False)
-        return
-    given.new_execution_run_id = run_id = turn.new_run_id()
-    closing.close(turn, event, has_next=True)
-    chain.begin_round(turn, run_id=run_id, result=wanted.result)
-
-
-def _fail_execution(turn: Turn, each: command.Command, completed_id: int) -> None:
-    wanted = each.fail_workflow_execution_command_attributes
-    if not wanted.HasField("failure"):
-        raise BadCommand(
-            _Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_FAIL_WORKFLOW_EXECUTION_ATTRIBUTES,
-            "Failure is not set on FailWorkflowExecutionCommand.",
-        )
-    event = _event(turn, each, on.WORKFLOW_EXECUTION_FAILED)
-    given = event.workflow_execution_failed_event_attributes
-    given.workflow_task_completed_event_id = completed_id
-    given.failure.CopyFrom(wanted.failure)
-    verdict = chain.after_failure(turn, wanted.failure)
-    given.retry_state = verdict.state  # type: ignore[assignment]  # enums travel as ints
-    is_retried = verdict.state == retry.IN_PROGRESS
-    if not is_retried and not turn.execution.cron_schedule:
-        closing.close(turn, event, has_next=False)
-        return
-    given.new_execution_run_id = run_id = turn.new_run_id()
-    closing.close(turn, event, has_next=True)
-    if is_retried:
-        chain.begin_retry(turn, wanted.failure, run_id=run_id, backoff=verdict.delay)
-    else:
-        chain.begin_round(turn, run_id=run_id, failed=wanted.failure)
-
-
-def _cancel_execution(turn: Turn, each: command.Command, completed_id: int) -> None:
-    wanted = each.cancel_workflow_execution_command_attributes
-    event = _event(turn, each, on.WORKFLOW_EXECUTION_CANCELED)
-    given = event.workflow_execution_canceled_event_attributes
-    given.workflow_task_completed_event_id = completed_id
-    if wanted.HasField("details"):
-        given.details.CopyFrom(wanted.details)
-    closing.close(turn, event, has_next=False)
-
-
 # -- the other commands
 
 
@@ -235,11 +203,12 @@ def _cancel_timer(turn: Turn, each: command.Command, completed_id: int) -> None:
 def _record_marker(turn: Turn, each: command.Command, completed_id: int) -> None:
     wanted = each.record_marker_command_attributes
     if not wanted.marker_name:
-        raise BadCommand(
-            _Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_RECORD_MARKER_ATTRIBUTES,
-            "MarkerName is not set on RecordMarkerCommand.",
-        )
-    event = _event(turn, each, on.MARKER_RECORDED)
+        raise BadCommand(_BAD_MARKER, "MarkerName is not set on RecordMarkerCommand.")
+    size_bytes = sum(
+        len(name.encode()) + details.ByteSize() for name, details in wanted.details.items()
+    )
+    check_blob(size_bytes, _BAD_MARKER, "RecordMarkerCommandAttributes.Details")
+    event = event_of(turn, each, on.MARKER_RECORDED)
     given = event.marker_recorded_event_attributes
     given.marker_name = wanted.marker_name
     for name, details in wanted.details.items():
@@ -250,13 +219,6 @@ def _record_marker(turn: Turn, each: command.Command, completed_id: int) -> None
         given.failure.CopyFrom(wanted.failure)
     given.workflow_task_completed_event_id = completed_id
     turn.record(event)
-
-
-def _event(turn: Turn, each: command.Command, event_type: int) -> history.HistoryEvent:
-    event = turn.event(event_type)
-    if each.HasField("user_metadata"):
-        event.user_metadata.CopyFrom(each.user_metadata)
-    return event
 
 
 Carry = Callable[[Turn, Any, int], None]
@@ -272,10 +234,13 @@ COMMANDS: Mapping[int, Carry] = {
     _Type.COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION: child_workflow.start,
     _Type.COMMAND_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION: external_workflow.ask_signal,
     _Type.COMMAND_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION: external_workflow.ask_cancel,
-    _Type.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION: _complete_execution,
-    _Type.COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION: _fail_execution,
-    _Type.COMMAND_TYPE_CANCEL_WORKFLOW_EXECUTION: _cancel_execution,
+    _Type.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION: close_commands.complete,
+    _Type.COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION: close_commands.fail,
+    _Type.COMMAND_TYPE_CANCEL_WORKFLOW_EXECUTION: close_commands.cancel,
     _Type.COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION: chain.continue_as_new,
+    _Type.COMMAND_TYPE_PROTOCOL_MESSAGE: unbuilt_commands.protocol_message,
+    _Type.COMMAND_TYPE_SCHEDULE_NEXUS_OPERATION: unbuilt_commands.schedule_nexus_operation,
+    _Type.COMMAND_TYPE_REQUEST_CANCEL_NEXUS_OPERATION: unbuilt_commands.cancel_nexus_operation,
 }
 
 _CLOSING = frozenset(

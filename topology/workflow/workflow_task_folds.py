@@ -6,6 +6,7 @@ from schemas.instants import instant_of, span_of
 from schemas.temporal import enums, history
 from topology.workflow.facts import (
     CompletionRefused,
+    HeartbeatsContinued,
     StickySet,
     WorkflowTaskDropped,
     WorkflowTaskHandedBack,
@@ -94,6 +95,14 @@ def on_scheduled_transient(run: Run, fact: WorkflowTaskScheduled) -> Run:
     )
     row = replace(row, task=task, task_stamp=task.stamp, task_attempt=fact.attempt)
     return replace(run, execution=row)
+
+
+def on_heartbeats_continued(run: Run, fact: HeartbeatsContinued) -> Run:
+    """The task belongs to an older chain of heartbeats."""
+    row = run.execution
+    assert row.task is not None, "expected the next workflow task of the chain"
+    task = replace(row.task, first_scheduled_at=fact.first_scheduled_at)
+    return replace(run, execution=replace(row, task=task))
 
 
 def on_taken(run: Run, fact: WorkflowTaskStarted) -> Run:

@@ -4,21 +4,30 @@ import re
 
 import pytest
 
+from schemas.errors import InvalidArgument
 from schemas.temporal import command, enums
+from streams.attributes import SearchAttributes
+from tests.support.core import Desk
 from tests.support.core_scene import Scene, golden
 from tests.support.core_words import (
     activity,
     cancel_activity,
     cancel_timer,
     complete,
+    fail,
     sec,
     timer,
+    val,
     vals,
     worker_command,
 )
 
 BLOB_BYTES_MAX = 2 * 1024 * 1024
+TERMINATED = enums.WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED
 CONTINUE = "continue_as_new_workflow_execution"
+SIGNAL = "signal_external_workflow_execution"
+CANCEL = "request_cancel_external_workflow_execution"
+CHILD = "start_child_workflow_execution"
 CASES = re.split(r"\n(?=error|answer)", golden("bad_commands"))
 """One recorded case: the answer or error under its title, and the history behind it."""
 
@@ -28,6 +37,12 @@ def bare(kind: enums.CommandType.ValueType, **attributes: object) -> command.Com
     made = worker_command("cancel_timer", **attributes) if attributes else command.Command()
     made.command_type = kind
     return made
+
+
+def child(workflow_id: str, **more: object) -> command.Command:
+    """Return StartChildWorkflowExecution."""
+    fields = {"workflow_id": workflow_id, "workflow_type": {"name": "Child"}}
+    return worker_command(CHILD, **(fields | more))
 
 
 COMMANDS: dict[str, list[command.Command]] = {
@@ -54,6 +69,7 @@ COMMANDS: dict[str, list[command.Command]] = {
     "fail without failure": [worker_command("fail_workflow_execution")],
     "complete not last": [complete(), timer("t", 60)],
     "complete twice": [complete(), complete()],
+    "no command type": [command.Command()],
     "attributes missing": [bare(enums.CommandType.COMMAND_TYPE_START_TIMER)],
     "attributes of another type": [bare(enums.CommandType.COMMAND_TYPE_START_TIMER, timer_id="t")],
     "continue negative timeout": [worker_command(CONTINUE, workflow_run_timeout=sec(-1))],
@@ -63,6 +79,25 @@ COMMANDS: dict[str, list[command.Command]] = {
         )
     ],
     "marker without name": [worker_command("record_marker", marker_name="")],
+    "upsert nothing": [worker_command("upsert_workflow_search_attributes")],
+    "modify nothing": [worker_command("modify_workflow_properties")],
+    "signal without id": [worker_command(SIGNAL, signal_name="go")],
+    "signal without name": [worker_command(SIGNAL, execution={"workflow_id": "nobody"})],
+    "signal bad run id": [
+        worker_command(SIGNAL, execution={"workflow_id": "nobody", "run_id": "x"}, signal_name="go")
+    ],
+    "cancel external without id": [worker_command(CANCEL)],
+    "cancel external bad run id": [worker_command(CANCEL, workflow_id="nobody", run_id="x")],
+    "child without id": [worker_command(CHILD, workflow_type={"name": "Child"})],
+    "child without type": [worker_command(CHILD, workflow_id="c2")],
+    "child negative timeout": [child("c5", workflow_run_timeout=sec(-1))],
+    "child bad cron": [child("c6", cron_schedule="never")],
+    "child unknown namespace": [child("c7", namespace="nowhere")],
+    "child cancelled in the same task": [child("c8"), worker_command(CANCEL, workflow_id="c8")],
+    "unknown message": [worker_command("protocol_message", message_id="nothing")],
+    "unknown nexus endpoint": [
+        worker_command("schedule_nexus_operation", endpoint="no", service="s", operation="o")
+    ],
     "good then bad": [timer("t", 60), cancel_timer("u")],
 }
 
@@ -108,3 +143,102 @@ def test_no_more_than_2000_activities_are_pending(scene: Scene) -> None:
         '"PendingActivitiesLimitExceeded: the number of pending activities, 2000, '
         'has reached the per-workflow limit of 2000"'
     )
+
+
+LARGE = "x" * (BLOB_BYTES_MAX + 1)
+TOO_LARGE: dict[str, command.Command] = {
+    "BadScheduleActivityAttributes: "
+    "CompleteWorkflowExecutionCommandAttributes.Result exceeds size limit.": complete(LARGE),
+    "BadFailWorkflowExecutionAttributes: "
+    "FailWorkflowExecutionCommandAttributes.Failure exceeds size limit.": fail(LARGE),
+    "BadRecordMarkerAttributes: RecordMarkerCommandAttributes.Details exceeds size limit.": (
+        worker_command("record_marker", marker_name="m", details={"d": vals(LARGE)})
+    ),
+    "BadContinueAsNewAttributes: "
+    "ContinueAsNewWorkflowExecutionCommandAttributes. Input exceeds size limit.": (
+        worker_command(CONTINUE, input=vals(LARGE))
+    ),
+    "BadContinueAsNewAttributes: "
+    "ContinueAsNewWorkflowExecutionCommandAttributes. Memo exceeds size limit.": (
+        worker_command(CONTINUE, memo={"fields": {"m": val(LARGE)}})
+    ),
+    "BadStartChildExecutionAttributes: "
+    "StartChildWorkflowExecutionCommandAttributes. Input exceeds size limit.": (
+        child("c", input=vals(LARGE))
+    ),
+    "BadStartChildExecutionAttributes: "
+    "StartChildWorkflowExecutionCommandAttributes.Memo exceeds size limit.": (
+        child("c", memo={"fields": {"m": val(LARGE)}})
+    ),
+    "BadSignalWorkflowExecutionAttributes: "
+    "SignalExternalWorkflowExecutionCommandAttributes.Input exceeds size limit.": (
+        worker_command(SIGNAL, execution={"workflow_id": "c"}, signal_name="go", input=vals(LARGE))
+    ),
+    "BadSearchAttributes: UpsertWorkflowSearchAttributesCommandAttributes exceeds size limit.": (
+        worker_command(
+            "upsert_workflow_search_attributes",
+            search_attributes={"indexed_fields": {"Kind": val(LARGE)}},
+        )
+    ),
+    "BadModifyWorkflowPropertiesAttributes: "
+    "ModifyWorkflowPropertiesCommandAttributes exceeds size limit.": (
+        worker_command("modify_workflow_properties", upserted_memo={"fields": {"m": val(LARGE)}})
+    ),
+}
+"""What is more than 2 MB, by why the run ends."""
+
+
+@pytest.mark.parametrize("text", TOO_LARGE)
+def test_too_large_a_command_terminates_the_run(scene: Scene, text: str) -> None:
+    """The task fails with the command's cause, then the run is terminated with its text."""
+    scene.start()
+    task = scene.poll()
+    with pytest.raises(InvalidArgument) as refusal:
+        scene.reply(task, TOO_LARGE[text])
+    assert refusal.value.message == text
+    failed, terminated = scene.events()[3:]
+    assert failed.workflow_task_failed_event_attributes.failure.message == text
+    assert terminated.workflow_execution_terminated_event_attributes.reason == text
+
+
+def test_a_memo_that_grows_too_large_terminates_the_run(scene: Scene) -> None:
+    """What counts is the memo with what was there before."""
+    half = "x" * (BLOB_BYTES_MAX // 2)
+    scene.start(memo={"fields": {"a": val(half)}})
+    grown = worker_command("modify_workflow_properties", upserted_memo={"fields": {"b": val(half)}})
+    with pytest.raises(InvalidArgument, match="Memo exceeds size limit"):
+        scene.step(grown)
+    assert scene.described().workflow_execution_info.status == TERMINATED
+
+
+def test_search_attributes_that_grow_too_large_terminate_the_run(desk: Desk) -> None:
+    """All that a run has counts, 40 KB; each value for itself, 2 KB."""
+    custom = {f"K{number}": 2 for number in range(30)}
+    desk.know_attributes(SearchAttributes(), custom)
+    fields = {name: val("x" * 2_000) for name in custom}
+    first = dict(list(fields.items())[:15])
+    desk.start(search_attributes={"indexed_fields": first})
+    upsert = worker_command(
+        "upsert_workflow_search_attributes", search_attributes={"indexed_fields": fields}
+    )
+    with pytest.raises(InvalidArgument, match="total size of search attributes"):
+        desk.step(upsert)
+    assert desk.described().workflow_execution_info.status == TERMINATED
+
+
+def test_an_answer_to_an_update_that_nobody_sent_is_refused(scene: Scene) -> None:
+    """The message is there, the update is not."""
+    scene.start()
+    task = scene.poll()
+    command = worker_command("protocol_message", message_id="m")
+    message = {"id": "m", "protocol_instance_id": "u"}
+    with pytest.raises(InvalidArgument, match="update u wasn't found on the server"):
+        scene.reply(task, command, messages=[message])
+
+
+def test_an_operation_that_never_began_cannot_be_cancelled(scene: Scene) -> None:
+    """No endpoint exists, so no operation does."""
+    scene.start()
+    wanted = worker_command("request_cancel_nexus_operation", scheduled_event_id=5)
+    with pytest.raises(InvalidArgument, match="BadRequestCancelNexusOperationAttributes: "):
+        scene.step(wanted)

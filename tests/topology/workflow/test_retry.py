@@ -1,7 +1,7 @@
 """Backoff and expiry arithmetic."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.instants import SECOND, duration_of
@@ -140,6 +140,7 @@ def test_no_delay_leaves_its_bounds(
     assert 0 < verdict.delay <= maximum
 
 
+@settings(deadline=None)
 @given(st.text(), st.text(), st.integers(0, 200_000))
 def test_a_kept_failure_fits(message: str, kind: str, repeats: int) -> None:
     """What a row keeps of a failure is at most about 4 KiB, and has its cause's type."""

@@ -64,11 +64,13 @@ def test_a_timer_never_fires_early(desk: Desk) -> None:
     assert names(desk, after=5) == ["6 TimerFired", "7 WorkflowTaskScheduled"]
 
 
-def test_a_timer_of_no_time_fires_at_once(desk: Desk) -> None:
-    """Zero is a span like any other."""
+def test_a_timer_of_no_time_fires_half_a_second_later(desk: Desk) -> None:
+    """As in Temporal it waits for the next look at timers (decision 0014)."""
     desk.start()
     desk.step(timer("t", 0))
     desk.fire_due()
+    assert names(desk, after=5) == []
+    desk.pass_time(0.5)
     assert names(desk, after=5) == ["6 TimerFired", "7 WorkflowTaskScheduled"]
 
 

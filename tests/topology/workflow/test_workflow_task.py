@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from schemas.errors import NotFound, Stale
-from schemas.instants import SECOND
+from schemas.instants import MINUTE, SECOND
 from schemas.temporal import enums
 from tests.support.core import Desk
 from tests.support.core_scene import Scene, golden, names
-from tests.support.core_words import complete, sec, timer
+from tests.support.core_words import complete, marker, sec, timer
 from topology.workflow.workflow_task import timeout_of
 
 Cause = enums.WorkflowTaskFailedCause
@@ -170,3 +170,35 @@ def test_history_behind_a_completed_transient_task_begins_at_a_batch(desk: Desk)
     answer: Any = desk.reply(task, timer("t", 60), return_new_workflow_task=True)
     shown = [event.event_id for event in answer.workflow_task.history.events]
     assert [7, 8, 9, 10, 11] == shown
+
+
+def test_a_worker_may_ask_for_more_time_for_half_an_hour(desk: Desk) -> None:
+    """A chain of heartbeats ends with a timeout and a first attempt; a command begins it anew."""
+    desk.start()
+    task = desk.poll()
+    began_at = desk.now
+    while desk.now < began_at + 30 * MINUTE - 9 * SECOND:
+        desk.pass_time(8)
+        task = desk.reply(task, **HEARTBEAT).workflow_task
+    desk.pass_time(9)
+    with pytest.raises(NotFound, match="workflow task heartbeat timeout"):
+        desk.reply(task, **HEARTBEAT)
+    assert names(desk)[-2:] == [
+        f"{task.started_event_id + 1} WorkflowTaskTimedOut",
+        f"{task.started_event_id + 2} WorkflowTaskScheduled",
+    ]
+
+
+def test_a_command_begins_a_new_chain_of_heartbeats(desk: Desk) -> None:
+    """Only a worker that does nothing else is cut off."""
+    desk.start()
+    task = desk.reply(desk.poll(), **HEARTBEAT).workflow_task
+    for minutes in range(40):
+        task = desk.reply(task, marker(f"m{minutes}"), **HEARTBEAT).workflow_task
+        desk.pass_time(9)
+        task = desk.reply(task, **HEARTBEAT).workflow_task
+        desk.pass_time(9)
+    assert task.attempt == 1
+
+
+HEARTBEAT = {"force_create_new_workflow_task": True, "return_new_workflow_task": True}
