@@ -38,7 +38,10 @@ class Histories(Protocol):
     def page(
         self, key: RunKey, size: int, token: bytes = b"", version: int | None = None
     ) -> HistoryPage:
-        """Return whole batches of at least `size` events; raises NotFound, Damaged."""
+        """Return whole batches of at least `size` events, or less than that and some MiB.
+
+        Raises NotFound, Damaged.
+        """
         ...
 
     def bodies(self, key: RunKey, version: int) -> Iterator[bytes]:
@@ -113,7 +116,7 @@ class Archive:
     def history_page(
         self, key: RunKey, size: int, token: bytes = b"", version: int | None = None
     ) -> HistoryPage:
-        """Return a page of a history: at least `size` events but for the last; raises NotFound."""
+        """Return a page of a history: `size` events, or some MiB of them; raises NotFound."""
         return self.histories.page(key, max(1, size), token, version)
 
     def history(self, key: RunKey, size: int = 1_000) -> Iterator[history.History]:

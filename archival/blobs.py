@@ -14,6 +14,8 @@ from archival.run import ClosedRun, Refused, RunKey
 from schemas.temporal import history
 
 TARGET_BYTES: Final = 2 << 20
+PAGE_BYTES: Final = 3 << 20
+"""Size at which a page of a history ends, however many events were asked for."""
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
@@ -128,6 +130,16 @@ def elements(array: bytes) -> list[bytes]:
 def events_count(batches: Iterable[history.History]) -> int:
     """Return how many events some batches hold."""
     return sum(len(batch.events) for batch in batches)
+
+
+def is_full(batches: Iterable[history.History], size: int) -> bool:
+    """Whether some batches are a page of so many events, or enough bytes for any page."""
+    held = tuple(batches)
+    return events_count(held) >= size or sum(map(_size_of, held)) >= PAGE_BYTES
+
+
+def _size_of(batch: history.History) -> int:
+    return batch.ByteSize()
 
 
 def is_same(ours: history.History, theirs: history.History) -> bool:

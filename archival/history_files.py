@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Final
 
-from archival.blobs import checked, elements, events_count, is_same, parse_batch
+from archival.blobs import checked, elements, is_full, is_same, parse_batch
 from archival.history_objects import ABSENT
 from archival.layout import history_file, history_file_stem, history_files_of
 from archival.proto_json import Malformed
@@ -51,14 +51,14 @@ class HistoryFiles:
     def page(
         self, key: RunKey, size: int, token: bytes = b"", version: int | None = None
     ) -> HistoryPage:
-        """Return whole batches of at least `size` events; raises NotFound, Damaged."""
+        """Return whole batches of about `size` events; raises NotFound, Damaged."""
         at = unpack_token(token) if token else HistoryToken(self._version(key, version))
         name = history_file(key, at.close_failover_version)
         batches: list[history.History] = []
         for number, json in enumerate(self._elements(name)):
             if number < at.next_batch_idx:
                 continue
-            if events_count(batches) >= size:
+            if is_full(batches, size):
                 token = HistoryToken(at.close_failover_version, 0, number).pack()
                 return HistoryPage(tuple(batches), token)
             batches.append(_parsed(name, json))

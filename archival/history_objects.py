@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
-from archival.blobs import Batch, Blob, body_of, checked, events_count, is_same, parse_blob
+from archival.blobs import Batch, Blob, body_of, checked, is_full, is_same, parse_blob
 from archival.layout import history_folders, namespace_folder
 from archival.proto_json import Malformed
 from archival.run import (
@@ -52,14 +52,14 @@ class HistoryObjects:
     def page(
         self, key: RunKey, size: int, token: bytes = b"", version: int | None = None
     ) -> HistoryPage:
-        """Return whole batches of at least `size` events; raises NotFound, Damaged."""
+        """Return whole batches of about `size` events; raises NotFound, Damaged."""
         folder, at = self._start(key, token, version)
         batches: list[history.History] = []
         number, batch_number = at.batch_idx, at.next_batch_idx
         while True:
             blob = self._blob(key, f"{folder}{at.close_failover_version}/{number}", number)
             for batch in _read(blob, batch_number):
-                if events_count(batches) >= size:
+                if is_full(batches, size):
                     token = HistoryToken(at.close_failover_version, number, batch_number).pack()
                     return HistoryPage(tuple(batches), token)
                 batches.append(batch)

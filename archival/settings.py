@@ -1,5 +1,7 @@
 """Settings of archives."""
 
+from typing import Literal
+
 import msgspec
 
 
@@ -59,6 +61,22 @@ class LakeSettings(msgspec.Struct, frozen=True, kw_only=True):
 class ArchivalSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Archives of closed runs."""
 
+    state: Literal["enabled", "paused", "disabled"] = "enabled"
+    """`paused`: what closes waits; `disabled`: namespaces cannot change where they archive."""
+    history_uri: str = ""
+    """Where namespaces archive histories that name no URI; empty: a folder beside the data."""
+    visibility_uri: str = ""
+    """Where namespaces archive visibility records that name no URI; empty: as above."""
+    namespace_state: Literal["enabled", "disabled"] = "disabled"
+    """Whether namespaces archive that were registered without a word about it."""
+    gather_s: float = 1.0
+    """So long what closes waits for more, so that many runs share a file of the lake, seconds."""
+    batch_runs_count: int = 256
+    """Most runs archived at once, of one partition."""
+    batch_bytes: int = 4 << 20
+    """About the most bytes of history in memory at once, of one partition."""
+    retry_s: float = 60.0
+    """Longest pause until an archive that is away is tried again, seconds."""
     blob_bytes: int = 2 << 20
     """Size at which a history goes on in another object, bytes."""
     workers_count: int = 16

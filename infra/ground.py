@@ -8,8 +8,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import structlog
 
+from archival.settings import ArchivalSettings
 from infra.chance import SystemRandom
 from infra.settings import Settings
 from streams.app import GroupSettings
@@ -49,6 +51,19 @@ class Ground:
     def name(self) -> str:
         """The name of the node."""
         return self.settings.node.name or f"{socket.gethostname()}-{os.getpid()}"
+
+    @property
+    def archival(self) -> ArchivalSettings:
+        """The settings of archives; without a Kafka of the user's, URIs have a default."""
+        wanted = self.settings.archival
+        if self.settings.kafka.address:
+            return wanted
+        default = (self.folder.resolve() / "archive").as_uri()
+        return msgspec.structs.replace(
+            wanted,
+            history_uri=wanted.history_uri or default,
+            visibility_uri=wanted.visibility_uri or default,
+        )
 
     def has(self, role: str) -> bool:
         """Whether the node has a role."""

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from infra.archiving import start_archiving
 from infra.exposition import Exposition
 from infra.failures import StartFailure
 from infra.first_namespaces import add_missing_attributes, register_missing
@@ -24,6 +25,7 @@ from infra.roles import Roles
 from infra.searching import start_searching
 from infra.settings import Settings
 from schemas.errors import ServiceError
+from streams.archival.archives import Archives
 from streams.calls.absent import NoMatching
 from streams.calls.owners import Identity, Owners, WrongPartitions
 from streams.calls.waiters import Waiters
@@ -114,7 +116,9 @@ class Node:
         )
         self._held.make(producers, owners, namespaces, links.roles, address=self._internal_address)
         search = await start_searching(ground) if ground.has(FRONTEND) else None
-        services = self._services(producers, namespaces, links, search=search)
+        archives = Archives(ground.archival, ground.clock)
+        self._stack.callback(archives.close)
+        services = self._services(producers, namespaces, links, search=search, archives=archives)
         functions = links.functions(namespaces)
         frontend = self._made_frontend(services, functions)
         await self._held.join()
@@ -124,6 +128,7 @@ class Node:
         self._stack.callback(self._begin_stop, links)
         if ground.has(HISTORY):
             await self._prepare_namespaces(functions, services)
+            start_archiving(ground, archives, links.roles, namespaces)
         if frontend is not None:
             frontend.open()
             self._frontend = frontend
@@ -167,6 +172,7 @@ class Node:
         links: Links,
         *,
         search: StoreSearch | None,
+        archives: Archives,
     ) -> Services:
         ground, held = self._ground, self._held
         history = held.history.node
@@ -194,6 +200,7 @@ class Node:
             waiters=Waiters(limit=wanted.max_pollers),
             settings=msgspec.structs.replace(wanted, cluster_id=ground.cluster_id()),
             search=search,
+            archives=archives,
         )
 
     def _made_frontend(

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from infra.archiving import offered
 from infra.counts import show_counts
 from infra.ground import HISTORY, MATCHING, Ground
 from streams.agents.history import build_history
@@ -127,7 +128,12 @@ class Roles:
                 admin=ground.admin,
                 readers=readers,
                 open_store=ground.stores(HISTORY).open,
-                make_machine=partial(Core, limits=settings.core, attributes=SearchAttributes()),
+                make_machine=partial(
+                    Core,
+                    limits=settings.core,
+                    attributes=SearchAttributes(),
+                    archivals=offered(ground.archival),
+                ),
                 clock=ground.clock,
                 random=ground.random,
                 namespaces=namespaces,

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from archival.settings import ArchivalSettings
 from search.settings import SearchSettings
 from streams.frontend.settings import FrontendSettings
 from streams.log.settings import EngineSettings
@@ -126,6 +127,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The gRPC frontend."""
     search: SearchSettings = SearchSettings()
     """The search store and what queries may do."""
+    archival: ArchivalSettings = ArchivalSettings()
+    """Archives of closed runs."""
     core: Limits = Limits()
     """Limits of workflows."""
     engine: EngineSettings = EngineSettings()

@@ -45,6 +45,10 @@ class Namespaces:
         """Return the Avro fields of all namespaces that are not deleted."""
         return [one for one in self._records.values() if not _is_deleted(one)]
 
+    def all(self) -> list[Namespace]:
+        """Return all namespaces, also deleted ones."""
+        return list(self._by_id.values())
+
     async def read_to_end(self) -> None:
         """Know all that is in the topic now; raises Unavailable."""
         await self._whole.read_to_end()

@@ -6,9 +6,10 @@ woken before it looks, so that nothing that happens in between is missed.
 
 import asyncio
 
-from schemas.errors import NotTheOwner
+from schemas.errors import NotFound, NotTheOwner
 from schemas.ids import workflow_partition
 from schemas.temporal import service
+from streams.frontend import archived
 from streams.frontend.namespaces import namespace_of
 from streams.frontend.services import Services
 from streams.frontend.transport import Call
@@ -17,6 +18,7 @@ from topology.own_work import ReadHistory
 from topology.tokens import unpack_page
 from topology.validation import check_execution, parse
 
+_GONE = "Requested workflow history not found, may have passed retention period."
 _METHOD = "GetWorkflowExecutionHistory"
 _EMPTY_PAGE_BYTES = 2_048  # an empty page is a token of some hundred bytes; a larger one is not
 _PEOPLE = frozenset({"temporal-cli", "temporal-ui"})
@@ -28,6 +30,22 @@ async def page(services: Services, call: Call) -> bytes:
     request = parse(service.GetWorkflowExecutionHistoryRequest, call.request)
     namespace = await namespace_of(services, request.namespace)
     check_execution(request.execution)
+    if archived.is_archives(request.next_page_token):
+        missing = NotFound(_GONE)
+        return await archived.history_page(services, namespace, request, missing)
+    try:
+        return await _page(services, call, namespace, request)
+    except NotFound as error:
+        return await archived.history_page(services, namespace, request, error)
+
+
+async def _page(
+    services: Services,
+    call: Call,
+    namespace: Namespace,
+    request: service.GetWorkflowExecutionHistoryRequest,
+) -> bytes:
+    """Return a page from the owner, waiting for it where that is asked."""
     if not request.wait_new_event:
         return await _read(services, call, namespace, request)
     with services.waiters.waiting("history_poll", namespace.name):

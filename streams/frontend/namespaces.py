@@ -12,6 +12,7 @@ from schemas.errors import DeadlineExceeded, InvalidArgument, NamespaceNotFound
 from schemas.instants import HOUR, duration_of, span_of
 from schemas.temporal import enums, service
 from streams.calls.pause import Pause
+from streams.frontend.archive_uris import check_uris
 from streams.frontend.services import Services
 from streams.frontend.transport import Call
 from topology.decision import Namespace
@@ -51,6 +52,7 @@ async def register(services: Services, call: Call) -> bytes:
     retention = request.workflow_execution_retention_period
     if duration_fault(retention) or span_of(retention) < _MIN_RETENTION:
         raise InvalidArgument("A valid retention period is not set on request.")
+    await check_uris(services, request)
     asked = Namespace(id="", name=name, state=int(_REGISTERED), retention=span_of(retention))
     until = services.clock.monotonic() + services.time_left(call)
     answer = await services.gateway.ask(

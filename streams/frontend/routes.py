@@ -187,6 +187,7 @@ ANYWHERE: Final = frozenset(
         "ListOpenWorkflowExecutions",
         "ListClosedWorkflowExecutions",
         "CountWorkflowExecutions",
+        "ListArchivedWorkflowExecutions",
         "GetSearchAttributes",
         "ListSearchAttributes",
     }

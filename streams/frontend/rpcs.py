@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from streams.frontend import (
+    archived,
     history,
     namespaces,
     queries,
@@ -29,6 +30,7 @@ WORKFLOW_SERVICE: Final[dict[str, Function]] = {
     "ListOpenWorkflowExecutions": visibility.list_open,
     "ListClosedWorkflowExecutions": visibility.list_closed,
     "CountWorkflowExecutions": visibility.count,
+    "ListArchivedWorkflowExecutions": archived.list_archived,
     "GetSearchAttributes": visibility.get_search_attributes,
     "ListSearchAttributes": visibility.list_search_attributes,
     "AddSearchAttributes": visibility.add_search_attributes,

@@ -7,7 +7,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from schemas.temporal import query, service
+from archival.query import Page as ArchivedPage
+from archival.record import Record, Types
+from archival.run import HistoryPage, RunKey
+from schemas.temporal import history, query, service
+from streams.archival.filters import Wanted
 from streams.calls.asked import Asked
 from streams.calls.waiters import Waiters
 from streams.frontend.settings import FrontendSettings
@@ -168,6 +172,44 @@ class Queries(Protocol):
         ...
 
 
+class Archives(Protocol):
+    """The archives of closed runs, by URI."""
+
+    @property
+    def history_uri(self) -> str:
+        """Where the histories of namespaces go that name no URI; empty: there is no default."""
+        ...
+
+    @property
+    def visibility_uri(self) -> str:
+        """Where their visibility records go."""
+        ...
+
+    async def check(self, uri: str) -> None:
+        """Raise InvalidArgument unless runs can be archived at a URI."""
+        ...
+
+    async def history_page(self, uri: str, key: RunKey, size: int, token: bytes) -> HistoryPage:
+        """Return a page of an archived history; raises NotFound."""
+        ...
+
+    async def last_event(self, uri: str, key: RunKey) -> history.HistoryEvent:
+        """Return the last event of an archived history; raises NotFound."""
+        ...
+
+    async def describe(
+        self, uri: str, key: RunKey, types: Types, *, closed_at: int | None = None
+    ) -> Record:
+        """Return the archived record of a run; raises NotFound."""
+        ...
+
+    async def list(
+        self, uri: str, namespace_id: str, wanted: Wanted, *, size: int, token: bytes
+    ) -> ArchivedPage:
+        """Return a page of the archived runs that match, the last closed first."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """Everything a function of the frontend may use."""
@@ -184,6 +226,8 @@ class Services:
     settings: FrontendSettings
     search: Search | None = None
     """Finds runs; a node without a search store has none."""
+    archives: Archives | None = None
+    """The archives of closed runs."""
     asked: Asked | None = None
     """The request that is being served."""
 
@@ -201,6 +245,7 @@ class Services:
             waiters=self.waiters,
             settings=self.settings,
             search=self.search,
+            archives=self.archives,
             asked=asked,
         )
 

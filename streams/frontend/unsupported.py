@@ -24,7 +24,6 @@ _REASONS: Final[dict[str, tuple[str, ...]]] = {
         "PauseWorkflowExecution",
         "UnpauseWorkflowExecution",
     ),
-    "archives are not built yet": ("ListArchivedWorkflowExecutions",),
     "task queues have no partitions to list and no settings yet": (
         "ListTaskQueuePartitions",
         "UpdateTaskQueueConfig",

@@ -4,7 +4,9 @@ Each function checks the request and hands it to the owner of the workflow id: w
 something as a command, what only looks as a read. Who may start what is decided by topology.
 """
 
+from schemas.errors import NotFound
 from schemas.temporal import service
+from streams.frontend import archived
 from streams.frontend.namespaces import namespace_of
 from streams.frontend.services import Services
 from streams.frontend.transport import Call
@@ -117,10 +119,13 @@ async def describe(services: Services, call: Call) -> bytes:
     request = parse(service.DescribeWorkflowExecutionRequest, call.request)
     namespace = await namespace_of(services, request.namespace)
     check_execution(request.execution)
-    return await services.gateway.read(
-        namespace,
-        request.execution.workflow_id,
-        "DescribeWorkflowExecution",
-        request,
-        timeout_s=services.time_left(call),
-    )
+    try:
+        return await services.gateway.read(
+            namespace,
+            request.execution.workflow_id,
+            "DescribeWorkflowExecution",
+            request,
+            timeout_s=services.time_left(call),
+        )
+    except NotFound as missing:
+        return await archived.describe(services, namespace, request.execution, missing)

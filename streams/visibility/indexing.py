@@ -18,7 +18,7 @@ from topology.decision import Change, HistoryFact
 
 RUNNING: Final = 1
 
-_CLOSED: Final[Mapping[int, int]] = {
+CLOSED: Final[Mapping[int, int]] = {
     on.WORKFLOW_EXECUTION_COMPLETED: 2,
     on.WORKFLOW_EXECUTION_FAILED: 3,
     on.WORKFLOW_EXECUTION_CANCELED: 4,
@@ -26,6 +26,7 @@ _CLOSED: Final[Mapping[int, int]] = {
     on.WORKFLOW_EXECUTION_CONTINUED_AS_NEW: 6,
     on.WORKFLOW_EXECUTION_TIMED_OUT: 7,
 }
+"""The status that each closing event gives a run."""
 _NULL: Final = (b"", b"null")
 
 
@@ -100,7 +101,7 @@ def _closed(document: Document, event: history.HistoryEvent) -> Document:
     at = instant_of(event.event_time)
     return replace(
         document,
-        status=_CLOSED[event.event_type],
+        status=CLOSED[event.event_type],
         closed_at=at,
         history_length=event.event_id,
         execution_duration=max(at - document.execution_at, 0),
@@ -118,5 +119,5 @@ _FOLDS: Final[Mapping[int, _Fold]] = {
     on.WORKFLOW_EXECUTION_STARTED: _begun,
     on.UPSERT_WORKFLOW_SEARCH_ATTRIBUTES: _upserted,
     on.WORKFLOW_PROPERTIES_MODIFIED: _modified,
-    **dict.fromkeys(_CLOSED, _closed),
+    **dict.fromkeys(CLOSED, _closed),
 }

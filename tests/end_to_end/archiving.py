@@ -1,0 +1,58 @@
+"""Namespaces that archive, for the tests: registered, and waited for."""
+
+from temporalio.api.enums.v1 import ArchivalState
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.api.workflowservice.v1 import (
+    DescribeNamespaceRequest,
+    ListArchivedWorkflowExecutionsRequest,
+    RegisterNamespaceRequest,
+)
+from temporalio.client import Client
+
+from tests.end_to_end.workers import until
+
+ENABLED = ArchivalState.ARCHIVAL_STATE_ENABLED
+
+
+async def archiving_namespace(client: Client, name: str, uri: str = "") -> str:
+    """Register a namespace that archives both at a URI (none: the default); return its id."""
+    request = RegisterNamespaceRequest(
+        namespace=name,
+        history_archival_state=ENABLED,
+        history_archival_uri=uri,
+        visibility_archival_state=ENABLED,
+        visibility_archival_uri=uri,
+    )
+    request.workflow_execution_retention_period.seconds = 86_400
+    await client.workflow_service.register_namespace(request)
+    described = await client.workflow_service.describe_namespace(
+        DescribeNamespaceRequest(namespace=name)
+    )
+    assert described.config.history_archival_state == ENABLED
+    assert described.config.visibility_archival_state == ENABLED
+    assert described.config.history_archival_uri == uri or not uri
+    return described.namespace_info.id
+
+
+async def archived(client: Client, namespace: str, query: str = "") -> list[WorkflowExecutionInfo]:
+    """Return the archived runs that a query finds, in small pages."""
+    request = ListArchivedWorkflowExecutionsRequest(namespace=namespace, page_size=50, query=query)
+    found: list[WorkflowExecutionInfo] = []
+    while True:
+        page = await client.workflow_service.list_archived_workflow_executions(request)
+        found += page.executions
+        request.next_page_token = page.next_page_token
+        if not page.next_page_token:
+            return found
+
+
+async def until_archived(client: Client, namespace: str, count: int) -> list[WorkflowExecutionInfo]:
+    """Wait for so many archived runs and return them."""
+    found: list[WorkflowExecutionInfo] = []
+
+    async def is_there() -> bool:
+        found[:] = await archived(client, namespace)
+        return len(found) >= count
+
+    await until(is_there, f"{count} archived runs in {namespace}")
+    return found
