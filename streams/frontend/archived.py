@@ -142,8 +142,8 @@ async def describe(
     if found is not None:
         response.workflow_execution_info.CopyFrom(found.shown())
     elif started is not None:
-        info = await _recorded(archives, namespace, key, started)
-        response.workflow_execution_info.CopyFrom(info)
+        shown = await _recorded(archives, namespace, key, started)
+        response.workflow_execution_info.CopyFrom(shown)
     else:
         raise missing
     if started is not None:
@@ -200,16 +200,16 @@ async def _recorded(
         except NotFound:
             pass
     given = started.workflow_execution_started_event_attributes
-    info = workflow.WorkflowExecutionInfo(history_length=last.event_id)
-    info.execution.workflow_id, info.execution.run_id = key.workflow_id, key.run_id
-    info.type.CopyFrom(given.workflow_type)
-    info.task_queue = given.task_queue.name
-    info.start_time.CopyFrom(started.event_time)
-    info.close_time.CopyFrom(last.event_time)
-    info.status = CLOSED.get(last.event_type, 0)  # type: ignore[assignment]  # enums are ints
-    info.memo.CopyFrom(given.memo)
-    info.search_attributes.CopyFrom(given.search_attributes)
-    return info
+    shown = workflow.WorkflowExecutionInfo(history_length=last.event_id)
+    shown.execution.workflow_id, shown.execution.run_id = key.workflow_id, key.run_id
+    shown.type.CopyFrom(given.workflow_type)
+    shown.task_queue = given.task_queue.name
+    shown.start_time.CopyFrom(started.event_time)
+    shown.close_time.CopyFrom(last.event_time)
+    shown.status = CLOSED.get(last.event_type, 0)  # type: ignore[assignment]  # enums are ints
+    shown.memo.CopyFrom(given.memo)
+    shown.search_attributes.CopyFrom(given.search_attributes)
+    return shown
 
 
 def _show_config(
