@@ -11,7 +11,7 @@ delivered is failed. Nothing is ever produced again by itself.
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -76,18 +76,26 @@ class _Client:
     def produce(
         self, topic: str, partition: int, records: Sequence[tuple[bytes | None, bytes | None]]
     ) -> asyncio.Future[list[Appended]]:
-        """Hand records over; those that librdkafka refuses, and all behind them, have failed."""
+        """Hand records over together; those that librdkafka refuses have failed."""
         flight = _Flight(len(records), self._loop.create_future())
-        index = 0
+        batch: list[dict[str, Any]] = [
+            {"key": key, "value": value, "callback": partial(self._delivered, flight, index)}
+            for index, (key, value) in enumerate(records)
+        ]
+        refused: Iterable[int] = ()
         try:
-            for index, (key, value) in enumerate(records):  # needed when one fails
-                done = partial(self._delivered, flight, index)
-                self.rdkafka.produce(topic, value, key, partition, done)
-        except (BufferError, KafkaException) as error:
+            if self.rdkafka.produce_batch(topic, batch, partition=partition) < len(batch):
+                refused = [index for index, one in enumerate(batch) if "_error" in one]
+                self._refused(batch[refused[0]]["_error"])
+        except BufferError as error:
             self._refused(error)
-            for missing in range(index, len(records)):
-                if flight.note(missing, FAILED):
-                    flight.settle()
+            refused = range(len(batch))
+        except KafkaException as error:
+            self._refused(error.args[0])
+            refused = range(len(batch))
+        for index in refused:
+            if flight.note(index, FAILED):
+                flight.settle()
         return flight.future
 
     def abandon(self) -> None:
@@ -117,9 +125,9 @@ class _Client:
         if flight.note(index, noted):
             self._complete.append(flight)
 
-    def _refused(self, error: Exception) -> None:
+    def _refused(self, error: KafkaError | BufferError) -> None:
         _log.error("produce_refused", error=str(error))
-        if isinstance(error, KafkaException) and error.args[0].fatal():
+        if isinstance(error, KafkaError) and error.fatal():
             self.is_fatal = True
 
     def _poll(self) -> None:
