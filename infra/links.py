@@ -15,6 +15,7 @@ from streams.calls.gone import Gone
 from streams.calls.owners import Owners
 from streams.calls.peers import Peers
 from streams.calls.roles import History, RoleCalls, served
+from streams.calls.watching import Watching
 from streams.frontend.internal import InternalPort, served_to_nodes
 from streams.frontend.node_transport import NodeTransport
 from streams.frontend.routes import Routes
@@ -70,6 +71,8 @@ class Links:
         self.roles = RoleCalls(
             self.forward, history, NoMatching(), matching_partitions=counts.matching
         )
+        self._watching = Watching(owners, home, gone.suspect)
+        stack.callback(self._watching.stop)
         self._history = history
         self._counts = counts
 
@@ -79,6 +82,7 @@ class Links:
         return routed(WORKFLOW_SERVICE, ways)
 
     def open(self, port: InternalPort, services: Services) -> None:
-        """Serve other nodes."""
+        """Serve other nodes, and see when one is gone."""
+        self._watching.start()
         role_calls = served(self._history, self.roles.matching)
         port.open(served_to_nodes(WORKFLOW_SERVICE, services, role_calls))
