@@ -137,7 +137,7 @@ class MatchingNode:
     def submit(self, batch: CommandBatch) -> None:
         """Take a batch; it is folded in slices, each in a loop turn of its own."""
         served = self._served.get(batch.partition)
-        if served is None:
+        if served is None or not served.is_checked:  # once it is, it seeks to what it wants
             return
         if not served.submit(batch):
             self._seek(served)

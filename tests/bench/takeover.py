@@ -68,7 +68,7 @@ class Probe:
 
     async def accepted_again(self, since: float) -> float:
         """Wait until every partition has answered what was asked after an instant; how long (s)."""
-        while not all(
+        while not all(  # noqa: ASYNC110  answers come when they come
             answers and answers[-1].asked_at >= since for answers in self.answers.values()
         ):
             await asyncio.sleep(0.001)

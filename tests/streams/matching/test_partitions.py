@@ -162,6 +162,24 @@ def test_l10_a_batch_that_begins_too_late_is_refused_and_sought_back() -> None:
     run(main())
 
 
+def test_l6_a_batch_that_arrives_before_the_store_is_checked_is_read_again() -> None:
+    """A partition that came back while a poll of its former time was on its way."""
+
+    async def main() -> None:
+        outside = Outside()
+        await backlog_of(outside, 3)
+        outside.rows.clear()
+        life = Life(outside, ONE)
+        await life.node.start()
+        life.node.assigned({0}, 1)
+        last = outside.log.records[0][-1]
+        life.node.submit(CommandBatch("tasks", 0, last.offset, [last]))
+        life.node.submit(CommandBatch("tasks", 0, 0, outside.log.records[0]))
+        assert await drained(life) == [answer_to(offer_of(number)) for number in range(3)]
+
+    run(main())
+
+
 def test_l10_records_that_were_folded_already_are_skipped() -> None:
     """A batch may overlap what was read."""
 
