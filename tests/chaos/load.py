@@ -121,7 +121,10 @@ class Load:
                 raise error
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Cut off what still asks, and close the connection."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._channel.close()
 
     async def history(self, workflow_id: str, run_id: str) -> list[Any]:
