@@ -26,6 +26,8 @@ from streams.metrics import Count, Metrics
 
 PATIENCE_S: Final = 60.0
 """How long an errand that fails is repeated at most."""
+HURRY_S: Final = 4.0
+"""How long a long poll that needs its owner's answer may last while this node stops."""
 
 
 class Place(NamedTuple):
@@ -170,19 +172,27 @@ class Forward:
         Raises what the owner answered; DeadlineExceeded when the time is up, which does not say
         that nothing happened; Unavailable after a minute of repeats.
         """
-        now = self._clock.monotonic()
-        until = now + timeout_s
+        until = self._clock.monotonic() + timeout_s
+        if not self._is_hurried(errand):
+            answer = await self._repeat(errand, until)
+            if answer is not None:
+                return answer
+        return await self._hurry(errand, until)
+
+    async def _repeat(self, errand: Errand, until: float) -> bytes | None:
+        """Try until an instant; None: this node stops, and a long poll must not go on."""
+        now = began_at = self._clock.monotonic()
         failing_since = 0.0
         failures = 0
+        is_hurried = self._is_hurried(errand)
         while True:
             place = errand.place()
-            began_at = now
             try:
                 return await self.once(place, errand, until - now)
             except (NotTheOwner, OutcomeUnknown) as error:
                 last = error
-            if self._is_ending and errand.is_wait and (answer := errand.ended()) is not None:
-                return answer
+            if self._is_hurried(errand) and not is_hurried:
+                return None
             now = self._clock.monotonic()
             self._repeats.value += 1
             if not failures or (errand.is_wait and now - began_at > PATIENCE_S / 60):
@@ -195,7 +205,25 @@ class Forward:
             if now + pause_s - failing_since >= PATIENCE_S:
                 raise Unavailable(last.message) from last
             await self._rest(place, pause_s)
-            now = self._clock.monotonic()
+            now = began_at = self._clock.monotonic()
+
+    async def _hurry(self, errand: Errand, until: float) -> bytes:
+        """Answer a long poll while this node stops (C7): empty, or by an owner with little time."""
+        answer = errand.ended()
+        if answer is not None:
+            return answer
+        soon = self._clock.monotonic() + HURRY_S
+        try:
+            answer = await self._repeat(errand, min(until, soon))
+        except DeadlineExceeded as error:
+            if until <= soon:
+                raise
+            raise Unavailable(error.message) from error
+        assert answer is not None, "expected an errand that is hurried already to go on"
+        return answer
+
+    def _is_hurried(self, errand: Errand) -> bool:
+        return self._is_ending and errand.is_wait
 
     async def once(self, place: Place | None, errand: Errand, timeout_s: float) -> bytes:
         """Try an errand once, here or at its owner."""

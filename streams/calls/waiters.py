@@ -61,6 +61,7 @@ class Waiters:
         self._limit = limit
         self._open: set[Wait] = set()
         self._counts: Counter[tuple[str, str]] = Counter()
+        self._is_over = False
 
     def waiting(self, kind: str, namespace: str) -> Wait:
         """Return the block to wait in; entering it raises ResourceExhausted over the limit."""
@@ -74,7 +75,8 @@ class Waiters:
         return kinds
 
     def end_all(self) -> None:
-        """End every wait (C7)."""
+        """End every wait, and those that come later at once (C7)."""
+        self._is_over = True
         for wait in list(self._open):
             wait.end()
 
@@ -91,6 +93,8 @@ class Waiters:
             )
         self._counts[key] += 1
         self._open.add(wait)
+        if self._is_over:
+            wait.end()
 
     def leave(self, wait: Wait) -> None:
         """Count a wait out."""

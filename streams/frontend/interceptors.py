@@ -19,7 +19,6 @@ _log = structlog.get_logger()
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 75.0)
 NOT_READY = "Frontend is not healthy yet"
-SHUTTING_DOWN = "the server is shutting down"
 
 
 class Door:
@@ -33,10 +32,6 @@ class Door:
     def open(self) -> None:
         """Let calls in."""
         self.refusal = ""
-
-    def close(self) -> None:
-        """Let no further calls in; those inside end as they will."""
-        self.refusal = SHUTTING_DOWN
 
     def leave(self) -> None:
         """Count a call out."""

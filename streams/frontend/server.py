@@ -1,8 +1,9 @@
 """The frontend as a whole: its table of methods on a transport, its door, its planned stop.
 
-Order of a planned stop (C7): `begin_stop`: health says NOT_SERVING, new calls are refused and
-connections told to go away, waits end with empty answers; then the engine stops and the groups are
-left; `finish`: what is still inside is served by the new owners, for at most five seconds.
+Order of a planned stop (C7): `begin_stop`: health says NOT_SERVING, connections are told to go
+away, waits end with empty answers; what clients ask before they know is served like what is inside.
+Then the engine stops and the groups are left; `finish`: what is still inside is served by the new
+owners, for at most five seconds.
 """
 
 import asyncio
@@ -80,8 +81,7 @@ class Frontend:
         await self.finish()
 
     def begin_stop(self) -> None:
-        """Take no further calls, end waits; what is inside goes on."""
-        self._door.close()
+        """Take no further connections, end waits; calls go on until their clients know."""
         self._health.end()
         self._services.waiters.end_all()
         grace_s = self._services.settings.drain_timeout_s + self._services.settings.move_timeout_s

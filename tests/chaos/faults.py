@@ -23,6 +23,9 @@ class Faults:
         self._troubled: dict[MillraceServer, asyncio.Task[None]] = {}
         self.counts: Counter[str] = Counter()
         self.longest_stop_s = 0.0
+        self.story: list[str] = []
+        """What happened when, in seconds from the beginning."""
+        self._began_at = time.monotonic()
 
     async def run(self, is_over: Callable[[], bool]) -> None:
         """Draw faults until it is over, then until every node runs again.
@@ -44,6 +47,7 @@ class Faults:
         if node in self._troubled or len(self._troubled) >= WORST_COUNT:
             return
         self.counts[kind.__name__.strip("_")] += 1
+        self._tell(node, kind.__name__.strip("_"))
         self._troubled[node] = asyncio.create_task(self._befall(kind, node, delay_s))
 
     async def _befall(
@@ -53,6 +57,11 @@ class Faults:
         share: float,
     ) -> None:
         await kind(node, share)
+        self._tell(node, "runs")
+
+    def _tell(self, node: MillraceServer, what: str) -> None:
+        passed_s = time.monotonic() - self._began_at
+        self.story.append(f"{passed_s:.1f} node {self._nodes.index(node)}: {what}")
 
     async def _looked(self, seconds: float) -> None:
         """Pass some time, and see how the nodes are."""
@@ -69,6 +78,7 @@ class Faults:
     async def _kill(self, node: MillraceServer, share: float) -> None:
         await asyncio.to_thread(node.kill)
         await asyncio.sleep(4 * share if share > 0.3 else 0)
+        self._tell(node, "started again")
         await asyncio.to_thread(node.start)
 
     async def _freeze(self, node: MillraceServer, share: float) -> None:
@@ -82,4 +92,5 @@ class Faults:
         self.longest_stop_s = max(self.longest_stop_s, time.monotonic() - began_at)
         assert code == 0, f"expected a node to stop with 0, found {code}: {node.stderr[-2000:]}"
         await asyncio.sleep(2 * share)
+        self._tell(node, "started again")
         await asyncio.to_thread(node.start)

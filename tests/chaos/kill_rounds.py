@@ -6,7 +6,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ class Verdict(NamedTuple):
 
     problems: list[str]
     summary: str
+    story: Sequence[str] = ()
 
 
 async def kill_rounds(scratch: Path, *, rounds: int, seed: int, end_at: float) -> Verdict:

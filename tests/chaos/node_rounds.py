@@ -113,6 +113,7 @@ async def node_rounds(
         problems,
         f"seed {seed}, {len(told)} commands in {passed_s:.0f} s; {faults}; {waited}, {stopped}; "
         f"{audit.summary}",
+        cluster.faults.story,
     )
 
 
@@ -138,7 +139,7 @@ def main() -> int:
         scratch.mkdir(exist_ok=True)
         with real_kafka(scratch / "kafka") as kafka:
             verdict = asyncio.run(node_rounds(scratch, kafka, seed=options.seed, is_over=is_over))
-    sys.stdout.write("\n".join([verdict.summary, *verdict.problems]) + "\n")
+    sys.stdout.write("\n".join([*verdict.story, verdict.summary, *verdict.problems]) + "\n")
     return 1 if verdict.problems else 0
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from schemas.errors import DeadlineExceeded, NotFound, NotTheOwner, OutcomeUnknown, Unavailable
 from streams.calls.asked import Metadata
-from streams.calls.forward import Forward, Home, Place
+from streams.calls.forward import HURRY_S, Forward, Home, Place
 from streams.calls.outcomes import PeerLost
 from streams.calls.owners import Owner
 from streams.metrics import Metrics
@@ -395,6 +395,44 @@ def test_c7_planned_stop_answers_forwarded_polls_empty() -> None:
         assert await between == b""
         assert call.future.cancelled()
         assert world.errand.left_from == [_PLACE]
+
+    run_virtually(scenario())
+
+
+def test_c7_poll_that_comes_during_a_planned_stop_is_answered_at_once() -> None:
+    """Nobody is asked."""
+
+    async def scenario() -> None:
+        world = World()
+        world.entry = owner_at("there:1")
+        world.errand.is_wait = True
+        world.errand.stop_answer = b""
+        world.forward.end_waits()
+        assert await world.serving() == b""
+        assert (world.calls, world.errand.here_count) == ([], 0)
+
+    run_virtually(scenario())
+
+
+def test_c7_poll_without_an_empty_answer_is_given_little_time_at_its_owner() -> None:
+    """Such a poll of a history needs the owner's token; its client is told to ask again."""
+
+    async def scenario() -> None:
+        world = World()
+        world.entry = owner_at("there:1")
+        world.errand.is_wait = True
+        serving = world.serving(60)
+        first = await world.call(0)
+        world.forward.end_waits()
+        second = await world.call(1)
+        assert first.future.cancelled()
+        assert (first.timeout_s, second.timeout_s) == (60, HURRY_S)
+        second.future.set_result(b"page")
+        assert await serving == b"page"
+        late = world.serving(60)
+        (await world.call(2)).future.set_exception(DeadlineExceeded("no answer"))
+        with pytest.raises(Unavailable):
+            await late
 
     run_virtually(scenario())
 

@@ -63,6 +63,14 @@ async def test_c7_client_who_leaves_during_the_stop_is_still_cancelled() -> None
     assert task.cancelled()
 
 
+async def test_c7_wait_that_comes_during_the_stop_ends_at_once() -> None:
+    """Its client has not heard yet that it should go elsewhere."""
+    waiters = Waiters(limit=1)
+    waiters.end_all()
+    assert await _wait(waiters) == "ended"
+    assert waiters.counts() == {}
+
+
 async def test_c7_error_inside_is_not_swallowed() -> None:
     """A wait that fails as it is ended fails."""
     waiters = Waiters(limit=1)
