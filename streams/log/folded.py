@@ -22,6 +22,7 @@ from streams.log.outbox_rows import OutboxRows
 from streams.log.ports import Record, Store
 from streams.log.position import Position, Source
 from streams.log.records import Claim, Transition, decode
+from streams.log.replaying import Replaying
 from streams.log.settings import EngineSettings
 from topology import decision
 from topology.effects import Effect, Forward, effect_of
@@ -55,6 +56,7 @@ class Folded:
         self.position = Position()
         self._settings = settings
         self.partitions = partitions
+        self._replaying = Replaying(store, make_machine) if settings.check_replay else None
         self._load()
 
     def discard(self) -> None:
@@ -66,6 +68,7 @@ class Folded:
         """Forget everything that was decided and not accepted (L5)."""
         self.layers.drop()
         self.machine.forget()
+        self._forget_replay()
 
     def rewind(self) -> None:
         """Read on behind the last accepted record: what was ignored may have been replaced."""
@@ -86,6 +89,7 @@ class Folded:
             self._fold_one(record, rows)
         rows[positions.KEY] = positions.row_of(self.position)
         self.store.write(rows)
+        self._forget_replay()
         self.layers.drop()
         self.machine.settle()
         return is_dense
@@ -142,6 +146,8 @@ class Folded:
     def accept(self, batch: Batch, done: Sequence[int]) -> None:
         """Take in a batch whose records are accepted, and forget effects that are done."""
         rows = self.layers.in_flight
+        if self._replaying is not None:
+            self._replaying.check(self.partition, batch.records, rows)
         at = self.position
         self._advance(batch.sources)
         for seq, decided_at, command_ids, effects in batch.transitions:
@@ -197,6 +203,10 @@ class Folded:
         for effect in effects:
             if isinstance(effect, Forward):
                 self.position.sent[str(effect.receiver)] = effect.counter
+
+    def _forget_replay(self) -> None:
+        if self._replaying is not None:
+            self._replaying.forget()
 
     def _load(self) -> None:
         self.drop()

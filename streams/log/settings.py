@@ -52,5 +52,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
     """Silence on `commands` after which timers no longer wait for its end at the claim (T2)."""
     namespaces_timeout_s: float = 10.0
     """How long a command waits for what its frontend had read of `namespaces` (N1)."""
+    check_replay: bool = False
+    """Fold every accepted record once more; where that makes other rows, the process stops."""
     drain_timeout_s: float = 5.0
     """How long a planned stop decides and answers what was appended (C7)."""

@@ -238,7 +238,9 @@ class World:
         self.loop = loop
         self.rng = random.Random(seed)
         self.partitions = partitions
-        self.settings = settings or EngineSettings(append_timeout_s=3.0, flight_timeout_s=6.0)
+        self.settings = settings or EngineSettings(
+            append_timeout_s=3.0, flight_timeout_s=6.0, check_replay=True
+        )
         self.parts = parts or Parts()
         self.kafka = Kafka(self.rng)
         self.group = Group(self)
