@@ -108,6 +108,7 @@ class FailFields(TypedDict):
     type: str
     non_retryable: bool
     details: Sequence[PayloadFields]
+    canceled: bool
 
 
 class HeartbeatFields(TypedDict):
@@ -130,8 +131,8 @@ def request_of(
     if kind == _GRPC:
         method, request = _passed_on(fields, cast("GrpcFields", body))
     else:
-        method, build = _KINDS[kind]
-        request = build(fields, body)
+        request = _KINDS[kind](fields, body)
+        method = type(request).__name__.removesuffix("Request")
     check_state(namespace, is_starting=method in _STARTS)
     if method in _STARTS and not request.request_id:  # type: ignore[attr-defined]  # both have one
         request.request_id = nonce  # type: ignore[attr-defined]  # as above
@@ -269,6 +270,8 @@ def _complete(fields: CommandFields, body: object) -> Message:
 
 def _fail(fields: CommandFields, body: object) -> Message:
     given = cast("FailFields", body)
+    if given["canceled"]:
+        return _cancel_activity(fields, given)
     request = service.RespondActivityTaskFailedByIdRequest(
         namespace=fields["namespace"],
         workflow_id=fields["workflow_id"],
@@ -285,6 +288,18 @@ def _fail(fields: CommandFields, body: object) -> Message:
     return request
 
 
+def _cancel_activity(fields: CommandFields, given: FailFields) -> Message:
+    request = service.RespondActivityTaskCanceledByIdRequest(
+        namespace=fields["namespace"],
+        workflow_id=fields["workflow_id"],
+        run_id=given["run_id"],
+        activity_id=given["activity_id"],
+        identity=fields["identity"],
+    )
+    _add(request.details, given["details"])
+    return request
+
+
 def _heartbeat(fields: CommandFields, body: object) -> Message:
     given = cast("HeartbeatFields", body)
     request = service.RecordActivityTaskHeartbeatByIdRequest(
@@ -298,15 +313,15 @@ def _heartbeat(fields: CommandFields, body: object) -> Message:
     return request
 
 
-_KINDS: Mapping[str, tuple[str, Callable[[CommandFields, object], Message]]] = {
-    "millrace.StartWorkflow": ("StartWorkflowExecution", _start),
-    "millrace.SignalWithStart": ("SignalWithStartWorkflowExecution", _signal_with_start),
-    "millrace.SignalWorkflow": ("SignalWorkflowExecution", _signal),
-    "millrace.CancelWorkflow": ("RequestCancelWorkflowExecution", _cancel),
-    "millrace.TerminateWorkflow": ("TerminateWorkflowExecution", _terminate),
-    "millrace.CompleteActivity": ("RespondActivityTaskCompletedById", _complete),
-    "millrace.FailActivity": ("RespondActivityTaskFailedById", _fail),
-    "millrace.HeartbeatActivity": ("RecordActivityTaskHeartbeatById", _heartbeat),
+_KINDS: Mapping[str, Callable[[CommandFields, object], Message]] = {
+    "millrace.StartWorkflow": _start,
+    "millrace.SignalWithStart": _signal_with_start,
+    "millrace.SignalWorkflow": _signal,
+    "millrace.CancelWorkflow": _cancel,
+    "millrace.TerminateWorkflow": _terminate,
+    "millrace.CompleteActivity": _complete,
+    "millrace.FailActivity": _fail,
+    "millrace.HeartbeatActivity": _heartbeat,
 }
 
 

@@ -4,16 +4,21 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle
 
 from schemas.errors import Code
 from schemas.ids import workflow_partition
+from schemas.temporal import enums
 from tests.end_to_end.asking import PARTITIONS, Asker, payload, wrong_partition
-from tests.end_to_end.workers import fresh, working
-from tests.end_to_end.workflows import Collect
+from tests.end_to_end.workers import fresh, until, working
+from tests.end_to_end.workflows import Collect, LeaveToOthers
 from tests.support.millrace_server import PROJECT, MillraceServer
+
+STARTED = enums.PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
+CANCEL_REQUESTED = enums.PendingActivityState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED
 
 
 @pytest.fixture
@@ -79,6 +84,47 @@ async def test_cancel_and_terminate(client: Client, asker: Asker) -> None:
     described = await client.get_workflow_handle(first).describe()
     assert described.status is not None
     assert described.status.name == "TERMINATED"
+
+
+async def test_activities_end_by_their_ids(client: Client, asker: Asker) -> None:
+    """Completed, failed, beating and cancelled by records of whoever knows the ids."""
+    by_hand = {"activity_id": "by-hand"}
+    async with working(client) as queue:
+        handles = [await _started_by_hand(client, queue) for _ in range(3)]
+        completed, failed, cancelled = (handle.id for handle in handles)
+        canceled = by_hand | {"message": "", "canceled": True}
+        asked = [
+            asker.ask(completed, "HeartbeatActivity", by_hand | {"details": [payload("half")]}),
+            asker.ask(completed, "CompleteActivity", by_hand | {"result": [payload("done")]}),
+            asker.ask(failed, "FailActivity", by_hand | {"message": "no", "type": "Oh"}),
+            asker.ask(cancelled, "FailActivity", canceled),
+            asker.ask(completed, "CompleteActivity", by_hand),
+        ]
+        replies = await asker.replies(*asked)
+        assert [each["code"] for each in replies[:3]] == [Code.OK] * 3
+        assert replies[3]["code"] == Code.INVALID_ARGUMENT
+        assert "without activity being request canceled first" in replies[3]["message"]
+        assert replies[4]["code"] == Code.NOT_FOUND
+        assert await handles[0].result() == "done"
+        assert await handles[1].result() == "ApplicationError: Oh: no"
+        await handles[2].cancel()
+        await until(lambda: _is_pending(handles[2], CANCEL_REQUESTED), "the activity hears of it")
+        beat = asker.ask(cancelled, "HeartbeatActivity", by_hand)
+        end = asker.ask(cancelled, "FailActivity", canceled | {"details": [payload("undone")]})
+        told, ended = await asker.replies(beat, end)
+        assert (told["outcome"], ended["code"]) == ("cancel_requested", Code.OK)
+        assert (await handles[2].result()).startswith("CancelledError")
+
+
+async def _started_by_hand(client: Client, queue: str) -> WorkflowHandle[Any, str]:
+    handle = await client.start_workflow(LeaveToOthers.run, id=fresh("by-hand"), task_queue=queue)
+    await until(lambda: _is_pending(handle, STARTED), "a worker has the activity")
+    return handle
+
+
+async def _is_pending(handle: WorkflowHandle[Any, Any], state: int) -> bool:
+    described = await handle.describe()
+    return any(each.state == state for each in described.raw_description.pending_activities)
 
 
 async def test_l11_a_record_on_the_wrong_partition(client: Client, asker: Asker) -> None:

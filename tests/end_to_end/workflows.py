@@ -51,6 +51,12 @@ async def remember_beats() -> str:
 
 
 @activity.defn
+async def leave_to_others() -> str:
+    """Be ended by somebody who knows the workflow's id and the activity's."""
+    activity.raise_complete_async()
+
+
+@activity.defn
 async def hang() -> None:
     """Never end, never beat."""
     await asyncio.Event().wait()
@@ -147,6 +153,26 @@ class CancelActivity:
     def cancel_it(self) -> None:
         """Cancel the activity."""
         self._is_told = True
+
+
+@workflow.defn
+class LeaveToOthers:
+    """Starts an activity, id `by-hand`, that others end; asks for its end when it is cancelled."""
+
+    @workflow.run
+    async def run(self) -> str:
+        """Return the activity's result, or how it ended."""
+        running = workflow.start_activity(
+            leave_to_others,
+            activity_id="by-hand",
+            start_to_close_timeout=timedelta(seconds=60),
+            retry_policy=RetryPolicy(maximum_attempts=1),
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        )
+        try:
+            return await running
+        except ActivityError as error:
+            return f"{type(error.__cause__).__name__}: {error.__cause__}"
 
 
 @workflow.defn
@@ -271,6 +297,7 @@ WORKFLOWS = [
     Echo,
     Fail,
     Greet,
+    LeaveToOthers,
     Sleep,
     Steps,
 ]
@@ -279,6 +306,7 @@ ACTIVITIES: list[Callable[..., Any]] = [
     fail_for_good,
     greet,
     hang,
+    leave_to_others,
     remember_beats,
     succeed_on_third,
 ]

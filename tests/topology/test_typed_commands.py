@@ -120,6 +120,12 @@ def test_the_other_kinds() -> None:
     assert failed.failure.message == "no"
     assert failed.failure.application_failure_info.type == "Oh"
     assert failed.failure.application_failure_info.non_retryable
+    method, canceled = _request(
+        "FailActivity",
+        {"activity_id": "a", "message": "", "canceled": True, "details": [PAYLOAD]},
+    )
+    assert (method, canceled.activity_id) == ("RespondActivityTaskCanceledById", "a")
+    assert len(canceled.details.payloads) == 1
 
 
 def test_a_termination_without_reason_has_temporals() -> None:
