@@ -139,6 +139,7 @@ class Gateway:
             request=request,
             activity=activity,
             heartbeat_timeout=heartbeat_timeout,
+            principal="" if self._asked is None else self._asked.principal,
         )
         partition = workflow_partition(namespace.name, workflow_id, self._node.partitions)
         answer = self._heartbeats.add(partition, beat)
@@ -169,7 +170,15 @@ class Gateway:
         return self._node.park(partition, beat.command_id, hold=hold)
 
     def _send_beats(self, partition: int, beats: list[Beat]) -> None:
-        """Append beats as one command; a single one is a plain request."""
+        """Append beats as one command for each principal that sent some."""
+        by_principal: dict[str, list[Beat]] = {}
+        for beat in beats:
+            by_principal.setdefault(beat.principal, []).append(beat)
+        for same in by_principal.values():
+            self._send_beats_of_one(partition, same)
+
+    def _send_beats_of_one(self, partition: int, beats: list[Beat]) -> None:
+        """Append beats of one principal; a single one is a plain request."""
         first = beats[0]
         fields: codec.Fields = {"namespace": first.namespace, "workflow_id": first.workflow_id}
         if len(beats) == 1:
@@ -181,6 +190,8 @@ class Gateway:
                 "command_id": self._random.bytes(ID_BYTES),
                 "body": ("millrace.Heartbeats", {"beats": rows}),
             }
+        if first.principal:
+            fields["principal"] = first.principal
         value = self._encode(partition, fields)
         answers = [beat.parked for beat in beats if beat.parked is not None]
         key = workflow_key(first.namespace, first.workflow_id)

@@ -34,6 +34,7 @@ class Beat:
         "method",
         "namespace",
         "parked",
+        "principal",
         "request",
         "workflow_id",
     )
@@ -48,6 +49,7 @@ class Beat:
         request: bytes,
         activity: str,
         heartbeat_timeout: int,
+        principal: str = "",
     ) -> None:
         self.command_id = command_id
         self.namespace = namespace
@@ -56,6 +58,7 @@ class Beat:
         self.request = request
         self.activity = activity
         self.heartbeat_timeout = heartbeat_timeout  # ns; 0: not known
+        self.principal = principal
         self.answers: list[Answer] = []
         self.parked: Answer | None = None
 

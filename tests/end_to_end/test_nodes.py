@@ -17,6 +17,7 @@ from temporalio.service import RPCError
 
 from tests.end_to_end.workers import fresh, until, working
 from tests.end_to_end.workflows import Echo, Greet
+from tests.support.balancer import balanced
 from tests.support.kafka_real import real_kafka, why_absent
 from tests.support.millrace_server import MillraceServer
 
@@ -115,6 +116,19 @@ async def test_c7_node_that_is_told_to_stop_costs_no_call(start: Start) -> None:
         await more_than(answers, 20)
         start()
         await more_than(answers, 20)
+    assert leaves.stderr == ""
+
+
+async def test_c7_no_call_to_the_node_that_stops_fails(start: Start) -> None:
+    """Clients and workers are connected to it, through a balancer; half of what runs is its own."""
+    leaves, stays = start(), start()
+    async with balanced([leaves.address, stays.address]) as address:
+        client = await Client.connect(address)
+        async with load(client) as answers:
+            await more_than(answers, 20)
+            code = await asyncio.to_thread(leaves.stop)
+            await more_than(answers, 20)
+    assert code == 0
     assert leaves.stderr == ""
 
 

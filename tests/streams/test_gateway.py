@@ -110,7 +110,8 @@ class World:
         """Beat for an activity."""
         fields = {"activity": "a", "heartbeat_timeout": 0, "timeout_s": 30.0} | more
         request = fields.pop("request", b"beat")
-        return await self.gateway.beat(
+        asked = Asked(self.bytes(16), principal=fields.pop("principal", ""))
+        return await self.gateway.under(asked).beat(
             _SPACE, workflow_id, "RecordActivityTaskHeartbeat", request, **fields
         )
 
@@ -318,6 +319,26 @@ def test_t3_beats_of_a_partition_are_one_command() -> None:
     assert kind == "millrace.Heartbeats"
     assert [beat["workflow_id"] for beat in body["beats"]] == _same_partition(3)
     assert len({row["command_id"], *(beat["command_id"] for beat in body["beats"])}) == 4
+
+
+def test_t3_beats_go_out_under_who_asked() -> None:
+    """Gathered all the same; one command for each principal."""
+
+    async def scenario(world: World) -> None:
+        world.answering()
+        await world.beat(principal="one")
+        names = [("one", 0), ("two", 1), ("one", 2)]
+        workflows = _same_partition(3)
+        beats = [world.beat(workflows[at], principal=name) for name, at in names]
+        assert await asyncio.gather(*beats) == [b"ok"] * 3
+
+    rows = run(scenario).rows()
+    asked = [(row["principal"], row["body"][0]) for row in rows]  # type: ignore[index]
+    assert asked == [
+        ("one", "millrace.GrpcRequest"),
+        ("one", "millrace.Heartbeats"),
+        ("two", "millrace.GrpcRequest"),
+    ]
 
 
 def test_t3_newest_beat_of_an_activity_counts() -> None:
