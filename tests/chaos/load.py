@@ -55,7 +55,9 @@ _RECONNECT = [
 class Workflows:
     """The workflows of all clients of a test, by what they were told."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, open_count: int = OPEN_COUNT) -> None:
+        """So many run at once, about."""
+        self._open_count = open_count
         self.open_ids: dict[str, str] = {}
         """Those that run."""
         self.ended: dict[str, str] = {}
@@ -64,7 +66,7 @@ class Workflows:
 
     def is_full(self) -> bool:
         """Whether enough workflows run."""
-        return len(self.open_ids) >= OPEN_COUNT
+        return len(self.open_ids) >= self._open_count
 
     def waited(self, since: float) -> None:
         """Take note of an answer to what was asked at a monotonic instant."""

@@ -21,15 +21,16 @@ from tests.support.kafka_real import real_kafka
 from tests.support.millrace_server import MillraceServer
 
 NODES = 3
+CLIENTS = 4
 
 
 class Cluster:
     """Nodes of a test on one Kafka, and all their clients."""
 
-    def __init__(self, scratch: Path, kafka: str, *, seed: int) -> None:
+    def __init__(self, scratch: Path, kafka: str, *, seed: int, clients: int) -> None:
         self.notes = scratch / "journal.jsonl"
         self.written = journal.Journal(self.notes)
-        self.workflows = Workflows()
+        self.workflows = Workflows(open_count=10 * clients)
         self.nodes = [_node(scratch / f"node-{number}", kafka) for number in range(NODES)]
         self.loads: list[Load] = []
         self.kafka_loads: list[KafkaLoad] = []
@@ -37,6 +38,7 @@ class Cluster:
         self._replies: Replies | None = None
         self._kafka = kafka
         self._seed = seed
+        self._clients = clients
 
     async def start(self) -> None:
         """Start all nodes at once, then the clients."""
@@ -63,7 +65,7 @@ class Cluster:
             for is_transactional in (False, True)
         ]
         for load in self.loads:
-            load.run()
+            load.run(starters=self._clients, signallers=self._clients, workers=self._clients)
         for kafka_load in self.kafka_loads:
             kafka_load.run()
 
@@ -86,10 +88,18 @@ class Cluster:
 
 
 async def node_rounds(
-    scratch: Path, kafka: str, *, seed: int, is_over: Callable[[int, float], bool]
+    scratch: Path,
+    kafka: str,
+    *,
+    seed: int,
+    is_over: Callable[[int, float], bool],
+    clients: int = CLIENTS,
 ) -> Verdict:
-    """Run three nodes under faults until it is over, by (answers, seconds); audit their log."""
-    cluster = Cluster(scratch, kafka, seed=seed)
+    """Run three nodes under faults until it is over, by (answers, seconds); audit their log.
+
+    Each node has so many `clients` that start, that signal, and that work.
+    """
+    cluster = Cluster(scratch, kafka, seed=seed, clients=clients)
     began_at = time.monotonic()
     try:
         await cluster.start()
@@ -128,6 +138,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--commands", type=int, default=0, help="instead of seconds")
+    parser.add_argument("--clients", type=int, default=CLIENTS, help="of each kind and node")
     parser.add_argument("--keep", type=Path, help="folder for data and logs; none: a temporary one")
     options = parser.parse_args()
 
@@ -138,7 +149,11 @@ def main() -> int:
         scratch = options.keep or Path(temporary)
         scratch.mkdir(exist_ok=True)
         with real_kafka(scratch / "kafka") as kafka:
-            verdict = asyncio.run(node_rounds(scratch, kafka, seed=options.seed, is_over=is_over))
+            verdict = asyncio.run(
+                node_rounds(
+                    scratch, kafka, seed=options.seed, is_over=is_over, clients=options.clients
+                )
+            )
     sys.stdout.write("\n".join([*verdict.story, verdict.summary, *verdict.problems]) + "\n")
     return 1 if verdict.problems else 0
 
