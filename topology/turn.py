@@ -57,6 +57,10 @@ class Folds(Protocol):
         """Fold a private fact; only RunOpened has no run yet."""
         ...
 
+    def on_touched(self, run: Run) -> Run:
+        """Count a transition that touches a run that was there before."""
+        ...
+
 
 class Turn:
     """The state that an ask is decided on, and what has been recorded so far."""
@@ -221,6 +225,8 @@ class Turn:
     def _note(self, fact: Fact) -> None:
         change = self.changes.get(self._focus)
         if change is None:
+            if self._focus not in self.opened:
+                self.runs[self._focus] = self._folds.on_touched(self.state)
             ask = self.ask
             change = Change("workflow", ask.namespace.id, ask.workflow_id, self._focus, [])
             self.changes[self._focus] = change

@@ -9,11 +9,14 @@ from topology import forwards
 from topology.effects import Quote
 from topology.turn import Turn
 from topology.workflow import child_workflow, retention
+from topology.workflow.facts import RunMeasured
 
 
 def close(turn: Turn, event: history.HistoryEvent, *, has_next: bool) -> None:
     """Record the closing event of the run in focus."""
     event_id = turn.record(event)
+    closed = turn.execution
+    turn.record(RunMeasured(closed.history_bytes, closed.transition_count))
     retention.keep(turn)
     child_workflow.apply_close_policies(turn)
     row = turn.execution

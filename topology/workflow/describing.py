@@ -1,6 +1,6 @@
 """How a run is shown wherever it is described: to clients, and to its archive."""
 
-from schemas.instants import duration_of, span_of, timestamp_of
+from schemas.instants import duration_of, timestamp_of
 from schemas.temporal import history, workflow
 from topology.decision import Rows
 from topology.workflow import keys
@@ -23,14 +23,14 @@ def describe_execution(
     shown.execution.run_id = row.run_id
     shown.type.name = row.workflow_type
     shown.start_time.CopyFrom(timestamp_of(row.started_at))
-    execution_at = row.started_at + span_of(given.first_workflow_task_backoff)
-    shown.execution_time.CopyFrom(timestamp_of(execution_at))
+    shown.execution_time.CopyFrom(timestamp_of(row.execution_at))
     if row.closed_at:
         shown.close_time.CopyFrom(timestamp_of(row.closed_at))
-        shown.execution_duration.CopyFrom(duration_of(max(row.closed_at - execution_at, 0)))
+        shown.execution_duration.CopyFrom(duration_of(max(row.closed_at - row.execution_at, 0)))
     shown.status = row.status  # type: ignore[assignment]  # enums travel as ints
     shown.history_length = row.next_event_id - 1
     shown.history_size_bytes = row.history_bytes
+    shown.state_transition_count = row.transition_count
     shown.task_queue = row.queue
     shown.first_run_id = row.first_run_id
     shown.root_execution.workflow_id = row.root_workflow_id or row.workflow_id

@@ -101,6 +101,7 @@ PRIVATE: Mapping[type[Private], PrivateFold] = {
     facts.RunKept: retention.on_kept,
     facts.RunArchived: retention.on_archived,
     facts.RunSetAside: retention.on_set_aside,
+    facts.RunMeasured: execution.on_measured,
     facts.ActivityStarted: activity_folds.on_attempt_started,
     facts.ActivityHandedBack: activity_folds.on_handed_back,
     facts.ActivityHeartbeat: activity_folds.on_heartbeat,
@@ -158,6 +159,12 @@ def on_event(run: Run, event: history.HistoryEvent, *, size: int, batch_id: int)
     return replace(run, execution=row)
 
 
+def on_touched(run: Run) -> Run:
+    """Count a transition that touches a run that was there before."""
+    row = run.execution
+    return replace(run, execution=replace(row, transition_count=row.transition_count + 1))
+
+
 def on_private(run: Run | None, fact: Private) -> Run:
     """Fold a private fact; only RunOpened has no run yet."""
     if run is None:
@@ -172,6 +179,8 @@ def on_private(run: Run | None, fact: Private) -> Run:
 def fold(run: Run | None, recorded: list[HistoryFact | StateFact]) -> Run:
     """Fold the facts of one run in one transition, as recovery does."""
     batch_id = 0
+    if run is not None:
+        run = on_touched(run)
     for fact in recorded:
         if isinstance(fact, StateFact):
             run = on_private(run, _read_private(fact))

@@ -13,7 +13,7 @@ from schemas.instants import duration_of, instant_of, span_of
 from schemas.temporal import common, enums, history, service
 from topology.turn import Turn
 from topology.workflow import closing, cron, limits, search_attributes, workflow_task
-from topology.workflow.facts import BackoffEnded, DueQuarantined, RunOpened
+from topology.workflow.facts import BackoffEnded, DueQuarantined, RunMeasured, RunOpened
 from topology.workflow.retry import with_defaults
 from topology.workflow.state import Attached, Execution, Run
 
@@ -196,6 +196,7 @@ def on_opened(fact: RunOpened) -> Run:
             request_id=fact.request_id,
             retention=fact.retention,
             opened_at=fact.opened_at,
+            transition_count=1,
         )
     )
 
@@ -221,6 +222,7 @@ def on_started(run: Run, event: history.HistoryEvent, _batch_id: int) -> Run:
         execution_expires_at=expires_at,
         run_expires_at=min(filter(None, (run_expires_at, expires_at)), default=0),
         backoff_until=at + backoff if backoff else 0,
+        execution_at=at + backoff,
         parent_namespace=given.parent_workflow_namespace,
         parent_workflow_id=given.parent_workflow_execution.workflow_id,
         parent_run_id=given.parent_workflow_execution.run_id,
@@ -266,6 +268,11 @@ def on_backoff_ended(run: Run, _fact: BackoffEnded) -> Run:
 def on_due_quarantined(run: Run, fact: DueQuarantined) -> Run:
     """DueQuarantined: timers of this run no longer fire."""
     return replace(run, execution=replace(run.execution, quarantine=fact.reason))
+
+
+def on_measured(run: Run, _fact: RunMeasured) -> Run:
+    """RunMeasured: it says what is known."""
+    return run
 
 
 def _has(request: StartRequest, field: str) -> bool:

@@ -130,6 +130,13 @@ class RunSetAside(Private, frozen=True, array_like=True):
     reason: str
 
 
+class RunMeasured(Private, frozen=True, array_like=True):
+    """How large the run has become; said once, when it closes, for who follows `events`."""
+
+    history_bytes: int
+    transition_count: int
+
+
 class ActivityStarted(Private, frozen=True, array_like=True):
     """A worker took an attempt of an activity."""
 

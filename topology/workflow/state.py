@@ -112,6 +112,9 @@ class Execution(msgspec.Struct, frozen=True, array_like=True):
     history_uri: str = ""  # where to; empty: not
     visibility_uri: str = ""
     archive_fault: str = ""  # why its archive will not have it: it is set aside
+    # what is shown of it
+    execution_at: int = 0  # when the first workflow task may start
+    transition_count: int = 0  # transitions that touched it
 
 
 ActivityPhase = Literal["scheduled", "started", "backing_off"]
