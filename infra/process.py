@@ -115,7 +115,7 @@ class Node:
             stack=self._stack,
         )
         self._held.make(producers, owners, namespaces, links.roles, address=self._internal_address)
-        search = await start_searching(ground) if ground.has(FRONTEND) else None
+        search = await start_searching(ground, links.roles) if ground.has(FRONTEND) else None
         archives = Archives(ground.archival, ground.clock)
         self._stack.callback(archives.close)
         services = self._services(producers, namespaces, links, search=search, archives=archives)

@@ -24,6 +24,7 @@ from streams.kafka.producer import Producers
 from streams.kafka.readers import KafkaReaders
 from streams.log.node import HistoryNode
 from streams.log.outside import Outside
+from streams.log.partition import Scanned
 from streams.matching.node import MatchingNode
 from streams.matching.ports import MatchingPorts
 from streams.namespaces import Namespaces
@@ -208,3 +209,7 @@ class LocalHistory:
     async def read(self, partition: int, method: str, request: object, namespace_id: str) -> bytes:
         """Read accepted state (R1)."""
         return await self.node.read(partition, method, request, namespace_id)
+
+    async def scan(self, partition: int, after: str, limit: int) -> Scanned:
+        """Return runs and their position; see `HistoryNode.scan`."""
+        return await self.node.scan(partition, after, limit)

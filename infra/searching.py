@@ -8,7 +8,7 @@ together, in one group.
 import asyncio
 import hashlib
 import socket
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -16,29 +16,41 @@ import msgspec
 from infra.failures import StartFailure
 from infra.ground import Ground
 from search.settings import SearchSettings
-from search.sqlite import SqliteStore
+from search.sqlite import InUse, SqliteStore
 from search.store import Store
 from streams.agents.visibility import ROLE, build_visibility
+from streams.app import GroupSettings
+from streams.calls.roles import RoleCalls
+from streams.kafka.log_reader import LogReader
 from streams.search import StoreSearch
+from streams.visibility.lag import Lag
 from streams.visibility.node import VisibilityNode
+from streams.visibility.rebuild import Origin, Rebuild
+from topology.topics import EVENTS
 
 
-async def start_searching(ground: Ground) -> StoreSearch:
+async def start_searching(ground: Ground, calls: RoleCalls) -> StoreSearch:
     """Open the store, follow `events` into it, and return the search for the frontend."""
-    settings, stack = ground.settings, ground.stack
-    wanted = settings.search
-    try:
-        store = await asyncio.to_thread(_opened(wanted, ground.folder))
-    except ValueError as error:
-        raise StartFailure(f"Cannot open the search store ([search] settings): {error}") from error
+    wanted, stack = ground.settings.search, ground.stack
+    store = await _opened(wanted, ground.folder)
     stack.callback(store.close)
+    await _start_following(ground, store)
+    search = StoreSearch(
+        store,
+        wanted,
+        accepted=partial(_accepted, calls, ground.settings.kafka.counts.history),
+        begin_rebuild=partial(Rebuild, store, _origin(ground, calls)),
+    )
+    stack.push_async_callback(search.stop)
+    return search
+
+
+async def _start_following(ground: Ground, store: Store) -> None:
+    """Follow `events` into the store."""
+    stack = ground.stack
     node = VisibilityNode(store, ground.admin)
-    group = ground.group(ROLE)
-    if wanted.store == "sqlite":
-        own = f"{group.group_prefix}{own_group(settings.node.name, ground.folder)}-"
-        group = msgspec.structs.replace(group, group_prefix=own)
     on_crash = ground.crashed("the visibility agent")
-    app = build_visibility(group, node, on_crash=on_crash)
+    app = build_visibility(_group(ground), node, on_crash=on_crash)
     node.topic = app
 
     def ended(failed: "asyncio.Future[None]") -> None:
@@ -50,20 +62,58 @@ async def start_searching(ground: Ground) -> StoreSearch:
     stack.push_async_callback(node.stop)
     stack.push_async_callback(app.stop)
     await app.start()
-    return StoreSearch(store, allows_order_by=wanted.allows_order_by)
+    lag = Lag(node, ground.admin, ground.clock, ground.metrics)
+    looking = asyncio.create_task(lag.run(), name="search-lag")
+    stack.callback(looking.cancel)
+
+
+def _group(ground: Ground) -> GroupSettings:
+    group = ground.group(ROLE)
+    if ground.settings.search.store != "sqlite":
+        return group
+    own = own_group(ground.settings.node.name, ground.folder)
+    return msgspec.structs.replace(group, group_prefix=f"{group.group_prefix}{own}-")
 
 
 def own_group(name: str, folder: Path) -> str:
-    """Return what tells a node's group from those of others: its name, else its host and folder."""
-    if name:
-        return name
+    """Return what tells a node's group from those of others: its name, its host and folder.
+
+    Two nodes of one name must not share a group: each would have half of the runs in its file.
+    """
     place = f"{socket.gethostname()}:{folder.resolve()}"
-    return hashlib.blake2b(place.encode(), digest_size=6).hexdigest()
+    digest = hashlib.blake2b(place.encode(), digest_size=6).hexdigest()
+    return f"{name}-{digest}" if name else digest
 
 
-def _opened(wanted: SearchSettings, folder: Path) -> Callable[[], Store]:
-    if wanted.store == "sqlite":
-        return lambda: SqliteStore(folder / "search", wanted.sqlite)
-    from search.elastic import ElasticStore  # noqa: PLC0415  only where it is used
+def _origin(ground: Ground, calls: RoleCalls) -> Origin:
+    """Return where a rebuild takes everything from."""
+    return Origin(
+        scan=calls.scan,
+        open_log=partial(LogReader, ground.kafka),
+        topic_id=partial(ground.admin.topic_id, EVENTS.name),
+        partitions=ground.settings.kafka.counts.history,
+    )
 
-    return lambda: ElasticStore(wanted.elastic)
+
+async def _accepted(calls: RoleCalls, partitions: int) -> dict[int, int]:
+    """Ask the owners for the seq of the newest accepted record of each partition."""
+    scanned = [await calls.scan(number, "", 0) for number in range(partitions)]
+    return {number: each.seq for number, each in enumerate(scanned)}
+
+
+async def _opened(wanted: SearchSettings, folder: Path) -> Store:
+    """Open the store; raises StartFailure."""
+    try:
+        if wanted.store == "sqlite":
+            return await asyncio.to_thread(SqliteStore, folder / "search", wanted.sqlite)
+        from search.elastic import ElasticStore  # noqa: PLC0415  only where it is used
+
+        return ElasticStore(wanted.elastic)
+    except InUse as error:
+        raise StartFailure(
+            f"This node would search the SQLite file of another node ({error.message}): give each "
+            "node a --data-dir of its own, or all of them one cluster with "
+            "search.store = elasticsearch."
+        ) from error
+    except ValueError as error:
+        raise StartFailure(f"Cannot open the search store ([search] settings): {error}") from error

@@ -27,7 +27,17 @@ from search.elastic_writes import Outcome, Writes, outcome_of
 from search.pages import SortValue, orderings, pack_token, unpack_token
 from search.query.expressions import Query
 from search.settings import ElasticSettings
-from search.store import Batch, Cursor, Health, Page, Position, Superseded
+from search.store import (
+    Batch,
+    CatchUp,
+    Cursor,
+    Health,
+    Page,
+    Position,
+    RunKey,
+    Superseded,
+    already,
+)
 from search.to_elastic import grouping, search_query, sort
 
 _SETTINGS: Final = ElasticSettings()
@@ -63,14 +73,7 @@ class ElasticStore:
         """Return the cursors of what is durably in the store."""
         with self._asking("position"):
             generation = self._generation()
-            self._client.indices.refresh(index=generation)
-            found = self._client.search(
-                index=generation,
-                query={"exists": {"field": mapping.PARTITION}},
-                size=_CURSORS_MAX,
-            )
-            sources = (hit["_source"] for hit in found["hits"]["hits"])
-            return Position(generation, dict(mapping.cursor_of(source) for source in sources))
+            return Position(generation, self._cursors(generation))
 
     def write(self, batch: Batch, generation: str) -> None:
         """Write a batch durably; Superseded if `generation` is not the one to write to."""
@@ -85,16 +88,19 @@ class ElasticStore:
         with self._asking("refresh"):
             self._client.indices.refresh(index=self._target)
 
-    def find(self, namespace_id: str, run_id: str) -> Document | None:
-        """Return the record of one run as it was last written."""
+    def find(self, runs: Sequence[RunKey]) -> dict[RunKey, Document]:
+        """Return the records of some runs as they were last written."""
+        by_id = {mapping.id_of(*run): run for run in runs}
         with self._asking("find"):
-            answer = self._client.options(ignore_status=404).get(
-                index=self._target,
-                id=mapping.id_of(namespace_id, run_id),
-                source_includes=[mapping.RECORD],
+            answer = self._client.mget(
+                index=self._target, ids=list(by_id), source_includes=[mapping.RECORD]
             )
-        source = answer.get("_source", {})  # a deleted run has no record
-        return mapping.document_of(source[mapping.RECORD]) if mapping.RECORD in source else None
+        sources = {by_id[each["_id"]]: each.get("_source", {}) for each in answer["docs"]}
+        return {
+            run: mapping.document_of(source[mapping.RECORD])
+            for run, source in sources.items()
+            if mapping.RECORD in source  # a deleted run has none
+        }
 
     def list(self, namespace_id: str, query: Query, size: int, token: bytes = b"") -> Page:
         """Return a page: open runs first, then the newest closed, unless the query says else."""
@@ -162,13 +168,20 @@ class ElasticStore:
     def beside(self) -> Self:
         """Return an empty store that is built beside the live one, for `replace_by`."""
         with self._asking("beside"):
-            name = _name(self._settings.index, _number(self._generation()) + 1)
-            self._client.options(ignore_status=404).indices.delete(index=name)
+            live = self._generation()
+            name = _name(self._settings.index, _number(live) + 1)
+            for left in self._client.indices.get(index=f"{self._settings.index}-*"):
+                if left != live:  # a rebuild was killed
+                    self._client.options(ignore_status=404).indices.delete(index=left)
             self._client.indices.create(index=name, aliases={_writes_alias(name): {}})
         return type(self)(self._settings, clock=self._clock, sleep=self._sleep, generation=name)
 
-    def replace_by(self, rebuilt: Self) -> None:
-        """Make a store from `beside` the live one atomically and remove the old one."""
+    def replace_by(self, rebuilt: Self, catch_up: CatchUp = already) -> None:
+        """Make a store from `beside` the live one atomically and remove the old one.
+
+        It catches up before, and once more with what came in until the change.
+        """
+        catch_up(self.position().cursors)
         rebuilt.refresh()
         alias, new = self._settings.index, rebuilt._beside
         with self._asking("replace_by"):
@@ -179,6 +192,7 @@ class ElasticStore:
                 {"remove": {"index": old, "alias": _writes_alias(old)}},
             ]
             self._client.indices.update_aliases(actions=actions)
+            catch_up(self._cursors(old))
             self._client.options(ignore_status=404).indices.delete(index=old)
         rebuilt.close()
 
@@ -186,7 +200,8 @@ class ElasticStore:
         """Remove a store from `beside` that is not wanted."""
         assert self._beside, "expected a store that was built beside the live one"
         with self._asking("discard"):
-            self._client.options(ignore_status=404).indices.delete(index=self._beside)
+            if self._beside not in self._client.indices.get_alias(name=self._settings.index):
+                self._client.options(ignore_status=404).indices.delete(index=self._beside)
         self.close()
 
     def health(self) -> Health:
@@ -219,6 +234,16 @@ class ElasticStore:
             return self._beside
         found = self._client.indices.get_alias(name=self._settings.index)
         return max(found)
+
+    def _cursors(self, generation: str) -> dict[int, Cursor]:
+        """Return the cursors of an index, whose changes are visible then."""
+        self._client.indices.refresh(index=generation)
+        found = self._client.search(
+            index=generation,
+            query={"exists": {"field": mapping.PARTITION}},
+            size=_CURSORS_MAX,
+        )
+        return dict(mapping.cursor_of(hit["_source"]) for hit in found["hits"]["hits"])
 
     def _prepare(self) -> None:
         """Make the template and the first index where they are missing, once."""

@@ -56,6 +56,8 @@ class SearchSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`sqlite`: a file of this node; `elasticsearch`: a cluster that all nodes share."""
     allows_order_by: bool = True
     """Whether lists may have ORDER BY, which reads all that match."""
+    wait_timeout_s: float = 5.0
+    """Longest wait of a list or count with a position for the index to have it, seconds."""
     elastic: ElasticSettings = ElasticSettings()
     """Elasticsearch."""
     sqlite: SqliteSettings = SqliteSettings()

@@ -23,7 +23,7 @@ from search.query.expressions import (
     names_in,
 )
 from search.sql_connection import Connection, Row
-from search.store import Page
+from search.store import Page, RunKey
 from search.to_sql import COLUMNS, Sql, condition
 
 _CHUNK: Final = 500
@@ -153,6 +153,25 @@ class Reading:
             select = f"SELECT run, document FROM records WHERE run IN ({marks})"
             found.update(self._reader.execute(select, chunk))
         return tuple(unpack(found[run]) for run in runs)
+
+
+def found_records(reader: Connection, runs: Sequence[RunKey]) -> dict[RunKey, Document]:
+    """Return the records of some runs."""
+    wanted = set(runs)
+    found: dict[RunKey, Document] = {}
+    for start in range(0, len(runs), _CHUNK):
+        chunk = [run_id for _, run_id in runs[start : start + _CHUNK]]
+        marks = ", ".join("?" * len(chunk))
+        rows = reader.execute(
+            "SELECT s.namespace_id, r.run_id, d.document FROM runs AS r "
+            "JOIN records AS d ON d.run = r.id JOIN spaces AS s ON s.id = r.space "
+            f"WHERE r.run_id IN ({marks})",
+            chunk,
+        )
+        for namespace_id, run_id, packed in rows:
+            if (namespace_id, run_id) in wanted:
+                found[namespace_id, run_id] = unpack(packed)
+    return found
 
 
 def _merged(pages: Sequence[list[Row]], order: tuple[Ordering, ...]) -> list[Row]:

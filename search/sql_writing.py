@@ -14,14 +14,11 @@ import msgspec
 from search import sql_rows, sql_schema
 from search.document import Document, pack
 from search.sql_connection import Connection, Row
-from search.store import Batch, Cursor, Deletion
+from search.store import Batch, Cursor, Deletion, RunKey
 
 _CHUNK: Final = 500
 _cursor_encoder = msgspec.msgpack.Encoder()
 _cursor_decoder = msgspec.msgpack.Decoder(Cursor)
-
-RunKey = tuple[str, str]
-"""Namespace id and run id."""
 
 
 class Numbers(Protocol):

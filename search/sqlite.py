@@ -12,7 +12,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, Self
@@ -20,19 +20,32 @@ from typing import IO, Final, Self
 from schemas.errors import Unavailable
 from search import sql_schema
 from search.attributes import Value
-from search.document import Document, unpack
+from search.document import Document
 from search.pages import orderings, unpack_token
 from search.query.expressions import Query
 from search.settings import SqliteSettings
 from search.sql_connection import Connection, Results
-from search.sql_reading import Reading
+from search.sql_reading import Reading, found_records
 from search.sql_writing import Writing, read_cursors
-from search.store import Batch, Health, Page, Position, Superseded
+from search.store import (
+    Batch,
+    CatchUp,
+    Health,
+    Page,
+    Position,
+    RunKey,
+    Superseded,
+    already,
+)
 from search.to_sql import COLUMNS
 
 _CURRENT: Final = "current"
 _STEPS: Final = 10_000  # of SQLite's machine between two looks at the clock
 _SETTINGS: Final = SqliteSettings()
+
+
+class InUse(Unavailable):
+    """Another process, or another store of this one, has the folder."""
 
 
 class SqliteStore:
@@ -72,15 +85,10 @@ class SqliteStore:
     def refresh(self) -> None:
         """Return when everything written before is visible: it is."""
 
-    def find(self, namespace_id: str, run_id: str) -> Document | None:
-        """Return the record of one run as it was last written."""
+    def find(self, runs: Sequence[RunKey]) -> dict[RunKey, Document]:
+        """Return the records of some runs as they were last written."""
         with self._live.reading() as reader:
-            found = reader.execute(
-                "SELECT d.document FROM runs AS r JOIN records AS d ON d.run = r.id "
-                "JOIN spaces AS s ON s.id = r.space WHERE r.run_id = ? AND s.namespace_id = ?",
-                (run_id, namespace_id),
-            ).fetchone()
-        return unpack(found[0]) if found else None
+            return found_records(reader, runs)
 
     def list(self, namespace_id: str, query: Query, size: int, token: bytes = b"") -> Page:
         """Return a page: open runs first, then the newest closed, unless the query says else."""
@@ -115,11 +123,15 @@ class SqliteStore:
         _remove(self._folder / name)
         return type(self)(self._folder, self._settings, clock=self._clock, generation=name)
 
-    def replace_by(self, rebuilt: Self) -> None:
-        """Make a store from `beside` the live one atomically and remove the old one."""
+    def replace_by(self, rebuilt: Self, catch_up: CatchUp = already) -> None:
+        """Make a store from `beside` the live one atomically and remove the old one.
+
+        While it catches up nothing is written to the live one; lists and counts go on.
+        """
         with self._swap:
+            catch_up(self.position().cursors)
+            _point(self._folder, rebuilt._live.name)
             old, self._live = self._live, rebuilt._live
-            _point(self._folder, self._live.name)
         old.close()
         _remove(old.path)
 
@@ -302,9 +314,7 @@ def _locked(folder: Path) -> IO[bytes]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
-        raise Unavailable(
-            f"expected {folder} to be free, but another search store has it"
-        ) from None
+        raise InUse(f"{folder} is in use") from None
     return lock
 
 

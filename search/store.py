@@ -4,7 +4,7 @@ Stores are synchronous: whoever awaits runs them in threads. Every method may ra
 writes also Superseded.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, Self
 
 import msgspec
@@ -44,6 +44,10 @@ class Deletion(msgspec.Struct, frozen=True):
     version: int
 
 
+RunKey = tuple[str, str]
+"""Namespace id and run id."""
+
+
 class Batch(msgspec.Struct, frozen=True):
     """What is written together. The cursors hold once all the rest is in.
 
@@ -70,6 +74,14 @@ class Health(msgspec.Struct, frozen=True):
     runs_count: int = 0
 
 
+CatchUp = Callable[[Mapping[int, Cursor]], None]
+"""Brings a store that is being built at least to these cursors."""
+
+
+def already(_: Mapping[int, Cursor]) -> None:
+    """Nothing is missing."""
+
+
 class Store(Protocol):
     """One search store: its live generation, or with `beside` one that is being built."""
 
@@ -85,8 +97,8 @@ class Store(Protocol):
         """Return when everything written before is visible to lists and counts."""
         ...
 
-    def find(self, namespace_id: str, run_id: str) -> Document | None:
-        """Return the record of one run as it was last written."""
+    def find(self, runs: Sequence[RunKey]) -> dict[RunKey, Document]:
+        """Return the records of some runs as they were last written."""
         ...
 
     def list(self, namespace_id: str, query: Query, size: int, token: bytes = b"") -> Page:
@@ -117,8 +129,11 @@ class Store(Protocol):
         """Return an empty store that is built beside the live one, for `replace_by`."""
         ...
 
-    def replace_by(self, rebuilt: Self) -> None:
-        """Make a store from `beside` the live one atomically and remove the old one."""
+    def replace_by(self, rebuilt: Self, catch_up: CatchUp = already) -> None:
+        """Make a store from `beside` the live one atomically and remove the old one.
+
+        `catch_up` is given what the live one has: it brings the other one as far.
+        """
         ...
 
     def discard(self) -> None:

@@ -16,6 +16,7 @@ from streams.calls.asked import ID_BYTES, Asked
 from streams.calls.heartbeats import Beat, Heartbeats
 from streams.log.ports import Clock, Producer, Random
 from streams.metrics import Count, Metrics
+from streams.positions import position_of
 from topology.decision import Namespace
 
 
@@ -39,6 +40,10 @@ class Node(Protocol):
         Heartbeat timeouts of the workflow that `hold` names (namespace name, workflow id) do not
         fire before it is done (T3). May raise NotTheOwner.
         """
+        ...
+
+    def seq(self, partition: int) -> int:
+        """Return the seq of the last accepted record; raises NotTheOwner."""
         ...
 
     async def read(self, partition: int, method: str, request: object, namespace_id: str) -> bytes:
@@ -73,6 +78,8 @@ class Gateway:
         self._clock = clock
         self._random = random
         self._asked: Asked | None = None
+        self.written = ""
+        """The position of what the request of `under` has written; empty: nothing."""
         self._outbound = _Outbound(commands, metrics)
         self._heartbeats = Heartbeats(
             self._park_beat, self._send_beats, clock=clock, metrics=metrics
@@ -113,7 +120,9 @@ class Gateway:
         value = self._encode(partition, fields)
         answer = self._node.park(partition, command_id)
         self._outbound.add(partition, key, value, [answer])
-        return await _within(answer, timeout_s)
+        answered = await _within(answer, timeout_s)
+        self.written = position_of(partition, self._node.seq(partition))
+        return answered
 
     async def beat(  # noqa: PLR0913  one beat is named by all of these
         self,

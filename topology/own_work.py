@@ -170,6 +170,13 @@ class ReadQueryTask(msgspec.Struct, frozen=True):
     is_sticky: bool
 
 
+class ScanRuns(msgspec.Struct, frozen=True):
+    """A read of every run of a partition, a few at a time: method `ScanRuns`."""
+
+    after: str  # the last run id of the scan before; empty: from the first one on
+    limit: int
+
+
 class ReadHistory(msgspec.Struct, frozen=True):
     """A read of a history page: the RPC's request, and who asks.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Final
 
-from infra.cli import dead_letters, dev, serve, tail
+from infra.cli import dead_letters, dev, search, serve, tail
 from infra.failures import CANNOT_START, FAILED, NodeFailure, StartFailure
 from infra.sources import SettingsError
 
@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     dead_letters.configure(
         _command(commands, "dead-letters", dead_letters.SUMMARY, dead_letters.EPILOG)
     )
+    search.configure(_command(commands, "search", search.SUMMARY, search.EPILOG))
     server = _command(commands, "server", "Temporal's spelling of `dev`.", "")
     inner = server.add_subparsers(title="commands", metavar="COMMAND", required=True)
     dev.configure(_command(inner, "start-dev", dev.SUMMARY, dev.EPILOG))

@@ -31,11 +31,19 @@ class NoHistory:
         """Raise NotTheOwner."""
         raise _elsewhere("history", partition)
 
+    def seq(self, partition: int) -> Never:
+        """Raise NotTheOwner."""
+        raise _elsewhere("history", partition)
+
     def watch(self, partition: int, run_id: str) -> Never:
         """Raise NotTheOwner."""
         raise _elsewhere("history", partition)
 
     async def own_work(self, partition: int, ask: Ask) -> Never:
+        """Raise NotTheOwner."""
+        raise _elsewhere("history", partition)
+
+    async def scan(self, partition: int, after: str, limit: int) -> Never:
         """Raise NotTheOwner."""
         raise _elsewhere("history", partition)
 

@@ -67,6 +67,10 @@ class Errand(Protocol):
         """Return what goes along with it."""
         ...
 
+    def heard(self, told: Metadata) -> None:
+        """Take note of what came along with another node's answer."""
+        ...
+
     def ended(self) -> bytes | None:
         """Return what a planned stop answers to it (C7); None: it must go on elsewhere."""
         ...
@@ -78,6 +82,11 @@ class Errand(Protocol):
 
 class Pending(Protocol):
     """A call to another node that is under way."""
+
+    @property
+    def told(self) -> Metadata:
+        """What came along with the answer."""
+        ...
 
     async def answer(self) -> bytes:
         """Return the answer; raises ServiceError, and CancelledError once cancelled."""
@@ -263,7 +272,10 @@ class Forward:
         opens = self._open.setdefault(place, set())
         opens.add(opened)
         try:
-            return await pending.answer()
+            answer = await pending.answer()
+            if pending.told:
+                errand.heard(pending.told)
+            return answer  # noqa: TRY300  what follows are ways to fail
         except PeerLost:
             self._suspect(owner)
             raise

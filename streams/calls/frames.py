@@ -1,7 +1,7 @@
 """What nodes say to each other on a connection: frames of length, kind, call and payload.
 
     node:  ASK (path, seconds left, metadata, body)   CANCEL   PING
-    owner: ANSWER (body)   ERROR (code, text, outcome, status)   PONG
+    owner: TOLD (metadata)   ANSWER (body)   ERROR (code, text, outcome, status)   PONG
 
 A connection carries any number of calls at once, each under a number its asker gave it. Beginnings
 differ by version, so releases that do not understand one another say so. Nothing waits here.
@@ -32,6 +32,8 @@ class Kind(IntEnum):
     ANSWER = 4
     ERROR = 5
     PONG = 6
+    TOLD = 7
+    """Goes along with the ANSWER that follows."""
 
 
 class Frame(NamedTuple):
@@ -66,6 +68,7 @@ class Broken(Exception):
 
 _pack = msgspec.msgpack.Encoder().encode
 _ask_of = msgspec.msgpack.Decoder(Ask).decode
+_told_of = msgspec.msgpack.Decoder(list[tuple[str, str]]).decode
 _error_of = msgspec.msgpack.Decoder(Error).decode
 
 
@@ -79,6 +82,11 @@ def ask(call: int, path: str, body: bytes, *, metadata: Metadata, timeout_s: flo
     return frame(Kind.ASK, call, _pack(Ask(path, timeout_s, list(metadata), body)))
 
 
+def told(call: int, metadata: Metadata) -> bytes:
+    """Return the frame of what goes along with an answer."""
+    return frame(Kind.TOLD, call, _pack(list(metadata)))
+
+
 def error(call: int, said: Error) -> bytes:
     """Return the frame of a failure."""
     return frame(Kind.ERROR, call, _pack(said))
@@ -90,6 +98,14 @@ def read_ask(payload: bytes) -> Ask:
         return _ask_of(payload)
     except msgspec.MsgspecError as found:
         raise Broken(f"expected a request, found {found}") from found
+
+
+def read_told(payload: bytes) -> Metadata:
+    """Read what goes along with an answer; raises Broken."""
+    try:
+        return _told_of(payload)
+    except msgspec.MsgspecError as found:
+        raise Broken(f"expected metadata, found {found}") from found
 
 
 def read_error(payload: bytes) -> Error:

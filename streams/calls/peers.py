@@ -22,7 +22,7 @@ _CALLS: Final = 1 << 32
 class PeerCall:
     """A call that is under way."""
 
-    __slots__ = ("_future", "_number", "_peer", "_timer")
+    __slots__ = ("_future", "_number", "_peer", "_timer", "told")
 
     def __init__(self, peer: "_Peer", number: int, timeout_s: float) -> None:
         loop = asyncio.get_running_loop()
@@ -30,6 +30,8 @@ class PeerCall:
         self._number = number
         self._future: asyncio.Future[bytes] = loop.create_future()
         self._timer = loop.call_later(timeout_s, self._expire)
+        self.told: Metadata = ()
+        """What came along with the answer."""
 
     async def answer(self) -> bytes:
         """Return the answer; raises ServiceError, and CancelledError once cancelled."""
@@ -121,6 +123,10 @@ class _Peer:
 
     def _heard(self, frame: Frame) -> None:
         if frame.kind == Kind.PONG:
+            return
+        if frame.kind == Kind.TOLD:
+            if frame.call in self._calls:
+                self._calls[frame.call].told = frames.read_told(frame.payload)
             return
         call = self._calls.pop(frame.call, None)
         if call is None:

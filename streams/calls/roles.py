@@ -2,9 +2,9 @@
 
 All are idempotent, a lost one is asked again by who made it: start a task for a poll, hand a task
 back, a sticky queue is dead, hand a query over, a worker ends (decision 7), read closed runs that
-wait for their archive, one is archived or set aside (decision 12). A further kind needs a decision
-record. Bodies are MessagePack behind a version byte. This file decides nothing; offers are appends
-to `tasks` and need no call.
+wait for their archive, one is archived or set aside (decision 12), scan rows (of an index that is
+built anew). A further kind needs a decision record. Bodies are MessagePack behind a version byte.
+This file decides nothing; offers are appends to `tasks` and need no call.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,6 +17,7 @@ from schemas.ids import queue_partition
 from streams.calls.asked import ID_BYTES, Asked, Metadata, headers
 from streams.calls.forward import Errand, Place
 from streams.calls.outcomes import Answered, refusal_of
+from streams.log.partition import Scanned
 from streams.matching.queries import Handed
 from topology.decision import Ask, Namespace
 from topology.matching.tasks import QueryTask, WorkerEnd
@@ -52,6 +53,7 @@ _HAND_BACK_POLL: Final = f"{SERVICE}HandBackPoll"
 _QUERY: Final = f"{SERVICE}HandOverQuery"
 _END_WORKER: Final = f"{SERVICE}EndWorker"
 _QUERY_SLACK_S: Final = 1.0  # matching says itself that the time is up
+_SCAN: Final = f"{SERVICE}ScanRows"
 _METADATA: Final = headers(Asked(bytes(ID_BYTES)))
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -72,6 +74,14 @@ class _Read(msgspec.Struct, frozen=True, array_like=True):
 
     partition: int
     request: msgspec.Raw
+
+
+class _Scan(msgspec.Struct, frozen=True, array_like=True):
+    """Some runs of a history partition."""
+
+    partition: int
+    after: str
+    limit: int
 
 
 class _PolledTask(msgspec.Struct, frozen=True, array_like=True):
@@ -99,6 +109,10 @@ class History(Protocol):
 
     async def read(self, partition: int, method: str, request: object, namespace_id: str) -> bytes:
         """Read accepted state."""
+        ...
+
+    async def scan(self, partition: int, after: str, limit: int) -> Scanned:
+        """Return some runs with their position."""
         ...
 
 
@@ -153,6 +167,9 @@ class _RoleErrand:
     def metadata(self) -> Metadata:
         return _METADATA
 
+    def heard(self, told: Metadata) -> None:
+        """Nothing comes along with these."""
+
     def ended(self) -> bytes | None:
         return None
 
@@ -201,6 +218,19 @@ class RoleCalls:
             return await self._way.once(Place(HISTORY, partition), errand, CALL_TIMEOUT_S)
         except Answered as answered:
             raise refusal_of(answered) from None
+
+    async def scan(self, partition: int, after: str, limit: int) -> Scanned:
+        """Return some runs behind a run id with their position; raises NotTheOwner."""
+
+        async def here() -> bytes:
+            return _pack(await self._history.scan(partition, after, limit))
+
+        errand = _RoleErrand(_SCAN, lambda: _pack(_Scan(partition, after, limit)), here)
+        try:
+            answer = await self._way.once(Place(HISTORY, partition), errand, CALL_TIMEOUT_S)
+        except Answered as answered:
+            raise refusal_of(answered) from None
+        return msgspec.msgpack.decode(answer, type=Scanned)
 
     async def query(
         self, namespace_id: str, queue: str, query: QueryTask, *, timeout_s: float
@@ -269,6 +299,10 @@ def served(history: History, matching: Matching) -> Mapping[str, Serve]:
 
         return serve
 
+    async def scan(body: bytes) -> bytes:
+        asked = _unpack(body, _Scan)
+        return _pack(await history.scan(asked.partition, asked.after, asked.limit))
+
     async def hand_back_poll(body: bytes) -> bytes:
         polled = _unpack(body, _PolledTask)
         matching.hand_back(polled.namespace, polled.poll_id)
@@ -289,6 +323,7 @@ def served(history: History, matching: Matching) -> Mapping[str, Serve]:
     calls |= {SERVICE + method: read(method, kind) for method, kind in _READS.items()}
     return {
         **calls,
+        _SCAN: scan,
         _HAND_BACK_POLL: hand_back_poll,
         _QUERY: hand_over_query,
         _END_WORKER: end_worker,
@@ -297,6 +332,7 @@ def served(history: History, matching: Matching) -> Mapping[str, Serve]:
 
 PATHS: Final = (
     *(SERVICE + method for method in (*_OWN_WORK, *_READS)),
+    _SCAN,
     _HAND_BACK_POLL,
     _QUERY,
     _END_WORKER,

@@ -26,10 +26,11 @@ ServeStream = Callable[[AsyncIterator[bytes], grpc.aio.ServicerContext], AsyncIt
 class _GrpcioCall:
     """A call as grpcio gives it; what is seldom asked is read only when asked."""
 
-    __slots__ = ("_context", "_deadline", "request")
+    __slots__ = ("_context", "_deadline", "_told", "request")
 
     def __init__(self, request: bytes, context: grpc.aio.ServicerContext) -> None:
         self.request = request
+        self._told: list[tuple[str, str]] = []
         self._context = context
         self._deadline: float | None = -1.0
 
@@ -47,6 +48,15 @@ class _GrpcioCall:
     @property
     def peer(self) -> str:
         return str(self._context.peer())
+
+    def tell(self, name: str, value: str) -> None:
+        self._told.append((name, value))
+
+    def answered(self, answer: bytes) -> bytes:
+        """Send what goes along with an answer, and return it."""
+        if self._told:
+            self._context.set_trailing_metadata(tuple(self._told))
+        return answer
 
 
 class GrpcioTransport:
@@ -104,7 +114,8 @@ def _unary(handler: Callable[[Call], Awaitable[bytes]], max_bytes: int) -> Serve
         try:
             if len(request) > max_bytes:
                 raise _refusal(len(request), max_bytes, context)
-            return await handler(_GrpcioCall(request, context))
+            call = _GrpcioCall(request, context)
+            return call.answered(await handler(call))
         except ServiceError as error:
             return await _abort(context, error)
 

@@ -13,7 +13,7 @@ from schemas.errors import Internal, NotTheOwner, ServiceError
 from streams.calls import roles
 from streams.calls.asked import asked_of
 from streams.frontend.routes import ROUTES
-from streams.frontend.routing import WORKFLOW_SERVICE_PATH
+from streams.frontend.routing import WORKFLOW_SERVICE_PATH, with_position
 from streams.frontend.rpcs import Function
 from streams.frontend.services import Services
 from streams.frontend.transport import Call, TransportOf, Unary
@@ -84,7 +84,7 @@ def _as_own(function: Function, services: Services) -> Serve:
         asked = asked_of(call.metadata)
         if asked.namespaces_position > services.namespaces.position:
             await services.namespaces.read_to_end()  # bounded by the topic's end (N1)
-        return await function(services.under(asked), call)
+        return await with_position(function, services.under(asked), call)
 
     return serve
 

@@ -15,7 +15,7 @@ from streams.calls import frames
 from streams.calls.connection import Connection
 from streams.calls.frames import Frame, Kind
 from streams.calls.outcomes import outcome_of
-from streams.frontend.transport import AddressUnusable, Call, Table, Unary
+from streams.frontend.transport import AddressUnusable, Table, Unary
 
 _log = structlog.get_logger(__name__)
 
@@ -23,13 +23,17 @@ _log = structlog.get_logger(__name__)
 class _NodeCall:
     """A call as a frame gives it; implements `streams.frontend.transport.Call`."""
 
-    __slots__ = ("deadline", "metadata", "peer", "request")
+    __slots__ = ("deadline", "metadata", "peer", "request", "told")
 
     def __init__(self, asked: frames.Ask, peer: str) -> None:
         self.request = asked.body
         self.metadata = asked.metadata
         self.deadline: float | None = time.monotonic() + asked.timeout_s
         self.peer = peer
+        self.told: list[tuple[str, str]] = []
+
+    def tell(self, name: str, value: str) -> None:
+        self.told.append((name, value))
 
 
 class _Asker:
@@ -61,8 +65,10 @@ class _Asker:
         try:
             if not isinstance(method, Unary):
                 raise Unimplemented(f"expected a method that nodes know, found {asked.path}")
-            call: Call = _NodeCall(asked, self.connection.peer)
+            call = _NodeCall(asked, self.connection.peer)
             answer = frames.frame(Kind.ANSWER, number, await method.handler(call))
+            if call.told:
+                answer = frames.told(number, call.told) + answer
         except ServiceError as error:
             status = b"" if error.detail is None else error.status()
             said = frames.Error(int(error.code), error.message, outcome_of(error), status)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 
+from streams import positions
 from streams.calls.asked import ID_BYTES, Asked, Metadata, headers
 from streams.calls.forward import Forward, Place
 from streams.calls.roles import RoleCalls
@@ -72,7 +73,11 @@ class _Request:
         return self._route.place(self._ways.routes, self._message)
 
     async def here(self) -> bytes:
-        return await self._function(self._services.under(self._asked), self._call)
+        return await with_position(self._function, self._services.under(self._asked), self._call)
+
+    def heard(self, told: Metadata) -> None:
+        for name, value in told:
+            self._call.tell(name, str(value))
 
     def metadata(self) -> Metadata:
         return headers(self._asked, self._call.metadata)
@@ -83,6 +88,14 @@ class _Request:
     def left(self, place: Place) -> None:
         if self._route.is_poll:
             self._ways.hand_back(self._services, self._message, self._asked, place)
+
+
+async def with_position(function: Function, services: Services, call: Call) -> bytes:
+    """Serve a request; the answer to a write says where it stands in the log."""
+    answer = await function(services, call)
+    if services.gateway.written:
+        call.tell(positions.NAME, services.gateway.written)
+    return answer
 
 
 def routed(functions: Mapping[str, Function], ways: Ways) -> dict[str, Function]:

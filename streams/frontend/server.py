@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import structlog
 
 from schemas.temporal import operator_service, workflow_service
-from streams.frontend import reflection
+from streams.frontend import reflection, searching
 from streams.frontend.health import Health
 from streams.frontend.interceptors import Door, guarded, unserved
 from streams.frontend.rpcs import WORKFLOW_SERVICE, Function
@@ -47,6 +47,7 @@ class Frontend:
         shown = (*names, _HEALTH, *reflection.NAMES)
         table = {
             **rpc_table(services, self._door, metrics, functions),
+            **_search_table(services, self._door, metrics),
             **self._health.methods(),
             **reflection.Reflection(shown).methods(),
         }
@@ -113,3 +114,13 @@ def rpc_table(
             )
             table[f"/{service.full_name}/{method.name}"] = Unary(handler)
     return table
+
+
+def _search_table(services: Services, door: Door, metrics: Metrics) -> Table:
+    """Return the handlers of our own service for the operator of search."""
+    return {
+        searching.SERVICE + name: Unary(
+            guarded(f"Search{name}", function, services, door=door, metrics=metrics)
+        )
+        for name, function in searching.FUNCTIONS.items()
+    }

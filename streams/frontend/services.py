@@ -53,6 +53,9 @@ class Namespaces(Protocol):
 class Gateway(Protocol):
     """The way to the partition of a workflow id on this node."""
 
+    written: str
+    """The position of the write that this request was; empty: none yet."""
+
     def under(self, asked: Asked) -> "Gateway":
         """Return the gateway for one request, whose id its command carries."""
         ...

@@ -32,6 +32,10 @@ class Call(Protocol):
         """The client's address, as text."""
         ...
 
+    def tell(self, name: str, value: str) -> None:
+        """Send something along with the answer, as trailing metadata."""
+        ...
+
 
 class Unary(NamedTuple):
     """One request, one response; a raised ServiceError becomes the call's status."""

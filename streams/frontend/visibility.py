@@ -4,23 +4,23 @@ A query is text only until it is resolved; the older filters (ListOpen, ListClos
 expressions, never as text.
 """
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 from schemas.errors import InvalidArgument, Unavailable
-from schemas.instants import duration_of, instant_of, timestamp_of
-from schemas.temporal import common, filters, operator, service, workflow
-from search.attributes import PREDEFINED, SYSTEM, Attribute, ValueType
-from search.document import Document
-from search.payloads import encode, encode_all
+from schemas.instants import instant_of
+from schemas.temporal import filters, operator, service
+from search.attributes import PREDEFINED, SYSTEM
 from search.query.expressions import Query
 from search.query.filters import Filter, closed_runs, open_runs
-from search.query.resolve import list_query, resolve
-from search.store import Page
+from search.query.resolve import Names, list_query, resolve
+from search.shown import shown, shown_group
 from search.times import INSTANT_MAX
 from search.validation import validate_new
 from streams.frontend.namespaces import namespace_of, until_projected
 from streams.frontend.services import Services
 from streams.frontend.transport import Call
+from streams.positions import wanted_of
 from streams.search import Search
 from topology.decision import Namespace
 from topology.validation import parse
@@ -28,16 +28,25 @@ from topology.validation import parse
 _PAGE_MAX: Final = 1_000
 
 
+class Asked(NamedTuple):
+    """A page that is asked for."""
+
+    namespace: Namespace
+    query: Query
+    size: int
+    token: bytes
+
+
 async def list_workflows(services: Services, call: Call) -> bytes:
     """ListWorkflowExecutions."""
     request = parse(service.ListWorkflowExecutionsRequest, call.request)
-    return await _listed(services, request, service.ListWorkflowExecutionsResponse())
+    return await _listed(services, call, request, service.ListWorkflowExecutionsResponse())
 
 
 async def scan(services: Services, call: Call) -> bytes:
     """ScanWorkflowExecutions: a list by an older name."""
     request = parse(service.ScanWorkflowExecutionsRequest, call.request)
-    return await _listed(services, request, service.ScanWorkflowExecutionsResponse())
+    return await _listed(services, call, request, service.ScanWorkflowExecutionsResponse())
 
 
 async def list_open(services: Services, call: Call) -> bytes:
@@ -46,8 +55,8 @@ async def list_open(services: Services, call: Call) -> bytes:
     namespace = await namespace_of(services, request.namespace)
     query = open_runs(*_times(request.start_time_filter), _filter(request))
     response = service.ListOpenWorkflowExecutionsResponse()
-    asked = request.maximum_page_size, request.next_page_token
-    return _filled(response, await _page(services, namespace, query, asked))
+    asked = Asked(namespace, query, request.maximum_page_size, request.next_page_token)
+    return await _filled(services, call, asked, response)
 
 
 async def list_closed(services: Services, call: Call) -> bytes:
@@ -61,15 +70,15 @@ async def list_closed(services: Services, call: Call) -> bytes:
         wanted = wanted._replace(status=request.status_filter.status)
     query = closed_runs(*_times(request.start_time_filter), wanted)
     response = service.ListClosedWorkflowExecutionsResponse()
-    asked = request.maximum_page_size, request.next_page_token
-    return _filled(response, await _page(services, namespace, query, asked))
+    asked = Asked(namespace, query, request.maximum_page_size, request.next_page_token)
+    return await _filled(services, call, asked, response)
 
 
 async def count(services: Services, call: Call) -> bytes:
     """CountWorkflowExecutions, with GROUP BY."""
     request = parse(service.CountWorkflowExecutionsRequest, call.request)
-    namespace = await namespace_of(services, request.namespace)
-    query = resolve(request.query, _search(services).names(namespace))
+    namespace, query = await _resolved(services, request, resolve)
+    await _awaited(services, call)
     response = service.CountWorkflowExecutionsResponse()
     if query.group_by is None:
         response.count = await _search(services).count(namespace, query)
@@ -77,7 +86,7 @@ async def count(services: Services, call: Call) -> bytes:
     groups = await _search(services).count_groups(namespace, query)
     for value, size in groups.items():
         group = response.groups.add(count=size)
-        group.group_values.append(encode(Attribute(int(ValueType.KEYWORD), (value,))))
+        group.group_values.append(shown_group(value))
     response.count = sum(groups.values())
     return response.SerializeToString()
 
@@ -134,56 +143,48 @@ async def remove_search_attributes(services: Services, call: Call) -> bytes:
     return answer
 
 
-def shown(document: Document) -> workflow.WorkflowExecutionInfo:
-    """Return how lists show a run."""
-    found = workflow.WorkflowExecutionInfo()
-    found.execution.workflow_id = document.workflow_id
-    found.execution.run_id = document.run_id
-    found.type.name = document.workflow_type
-    found.start_time.CopyFrom(timestamp_of(document.started_at))
-    found.execution_time.CopyFrom(timestamp_of(document.execution_at))
-    found.status = document.status  # type: ignore[assignment]  # enums travel as ints
-    if document.closed_at is not None:
-        found.close_time.CopyFrom(timestamp_of(document.closed_at))
-        found.history_length = document.history_length or 0
-        found.execution_duration.CopyFrom(duration_of(document.execution_duration or 0))
-    found.task_queue = document.task_queue
-    if document.parent_run_id:
-        found.parent_execution.workflow_id = document.parent_workflow_id
-        found.parent_execution.run_id = document.parent_run_id
-    found.root_execution.workflow_id = document.root_workflow_id
-    found.root_execution.run_id = document.root_run_id
-    found.memo.CopyFrom(common.Memo.FromString(document.memo))
-    found.search_attributes.CopyFrom(encode_all(document.attributes))
-    return found
-
-
 def _search(services: Services) -> Search:
     if services.search is None:
         raise Unavailable("this node has no search store")
     return services.search
 
 
-async def _listed(services: Services, request: Any, response: Any) -> bytes:
+async def _listed(services: Services, call: Call, request: Any, response: Any) -> bytes:
+    namespace, query = await _resolved(services, request, list_query)
+    asked = Asked(namespace, query, request.page_size, request.next_page_token)
+    return await _filled(services, call, asked, response)
+
+
+async def _resolved(
+    services: Services, request: Any, meaning: Callable[[str, Names], Query]
+) -> tuple[Namespace, Query]:
+    """Return what a query means; refused only after reading `namespaces` to its end (N1)."""
     namespace = await namespace_of(services, request.namespace)
-    query = list_query(request.query, _search(services).names(namespace))
-    asked = request.page_size, request.next_page_token
-    return _filled(response, await _page(services, namespace, query, asked))
+    names = _search(services).names
+    try:
+        return namespace, meaning(request.query, names(namespace))
+    except InvalidArgument:
+        await services.namespaces.read_to_end()
+    namespace = await namespace_of(services, request.namespace)
+    return namespace, meaning(request.query, names(namespace))
 
 
-async def _page(
-    services: Services, namespace: Namespace, query: Query, asked: tuple[int, bytes]
-) -> Page:
-    """Return a page of what a query finds; `asked` are its size and its token."""
-    size, token = asked
-    size = size if 0 < size <= _PAGE_MAX else _PAGE_MAX
-    return await _search(services).list(namespace, query, size, token)
-
-
-def _filled(response: Any, page: Page) -> bytes:
-    response.executions.extend(shown(document) for document in page.documents)
+async def _filled(services: Services, call: Call, asked: Asked, response: Any) -> bytes:
+    """Return a page of what a query finds."""
+    size = asked.size if 0 < asked.size <= _PAGE_MAX else _PAGE_MAX
+    await _awaited(services, call)
+    page = await _search(services).list(asked.namespace, asked.query, size, asked.token)
+    custom = asked.namespace.search_attributes
+    response.executions.extend(shown(document, custom) for document in page.documents)
     response.next_page_token = page.token
     return bytes(response.SerializeToString())
+
+
+async def _awaited(services: Services, call: Call) -> None:
+    """Wait until the index has what the call's positions name: its caller's own writes."""
+    wanted = wanted_of(call.metadata)
+    if wanted:
+        await _search(services).wait(wanted, timeout_s=services.time_left(call))
 
 
 def _times(times: filters.StartTimeFilter) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import structlog
 from schemas.errors import NotTheOwner
 from streams.log.counts import Counts
 from streams.log.outside import Outside
-from streams.log.partition import Origin, Partition, Role
+from streams.log.partition import Origin, Partition, Role, Scanned
 from streams.log.ports import CommandBatch, CommandTopics
 from streams.log.waiting import Hold
 from topology.decision import Ask
@@ -102,6 +102,10 @@ class HistoryNode:
         """Return the claim under which a command is appended; raises NotTheOwner."""
         return self._owned(partition).origin()
 
+    def seq(self, partition: int) -> int:
+        """Return the seq of the last accepted record; raises NotTheOwner."""
+        return self._owned(partition).seq()
+
     def park(
         self, partition: int, command_id: bytes, *, hold: Hold | None = None
     ) -> asyncio.Future[bytes]:
@@ -120,6 +124,10 @@ class HistoryNode:
     async def read(self, partition: int, method: str, request: object, namespace_id: str) -> bytes:
         """Read accepted state (R1); raises NotFound, NotTheOwner."""
         return await self._owned(partition).read(method, request, namespace_id)
+
+    async def scan(self, partition: int, after: str, limit: int) -> Scanned:
+        """Return some runs with their position; no limit: the position alone (C5)."""
+        return self._owned(partition).scan(after, limit)
 
     def watch(self, partition: int, run_id: str) -> asyncio.Future[None]:
         """Return a future that is resolved at the next accepted transition that touches a run."""

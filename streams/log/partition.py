@@ -9,6 +9,7 @@ import asyncio
 from enum import Enum, auto
 from typing import NamedTuple
 
+import msgspec
 import structlog
 
 from schemas.errors import NotTheOwner, OutcomeUnknown, ServiceError, Unavailable
@@ -22,6 +23,7 @@ from streams.log.takeover import Takeover
 from streams.log.trimming import Trimming
 from streams.log.waiting import Hold
 from topology.decision import Ask
+from topology.own_work import ScanRuns
 
 _log = structlog.get_logger(__name__)
 
@@ -35,6 +37,16 @@ class Role(Enum):
     NONE = auto()
     STANDBY = auto()
     OWNER = auto()
+
+
+class Scanned(msgspec.Struct, frozen=True, array_like=True):
+    """Rows of a partition, and the last accepted record that they are a fold of (V1)."""
+
+    accepted_offset: int
+    epoch: int
+    incarnation: bytes
+    seq: int
+    rows: bytes  # nothing, or what the machine scanned
 
 
 class Origin(NamedTuple):
@@ -264,6 +276,25 @@ class Partition:
         if folded is None:
             raise NotTheOwner(f"partition {self.number} is not served here")
         return folded.machine.read(method, request, namespace_id, folded.store)
+
+    def seq(self) -> int:
+        """Return the seq of the last accepted record; raises NotTheOwner."""
+        if self._folded is None:
+            raise NotTheOwner(f"partition {self.number} is not here")
+        return self._folded.position.seq
+
+    def scan(self, after: str, limit: int) -> Scanned:
+        """Return some runs with the position that they are true of; raises NotTheOwner.
+
+        Whoever reads on behind the position misses nothing, so it need not be the newest (R1).
+        """
+        self.serving()
+        folded = self._folded
+        assert folded is not None, "expected an open partition"
+        at, rows = folded.position, b""
+        if limit:
+            rows = folded.machine.read("ScanRuns", ScanRuns(after, limit), "", folded.store)
+        return Scanned(at.accepted_offset, at.epoch, at.incarnation, at.seq, rows)
 
     def submit(self, batch: CommandBatch) -> None:
         """Take in what was read of a command topic (L10)."""

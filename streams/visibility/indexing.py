@@ -7,6 +7,7 @@ matter: the first one, upserts, and the last one.
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import msgspec
 from msgspec.structs import replace
 
 from schemas import event_types as on
@@ -14,7 +15,8 @@ from schemas.instants import instant_of, span_of
 from schemas.temporal import common, history
 from search.document import Document
 from search.payloads import decode_all, merged
-from topology.decision import Change, HistoryFact
+from topology.decision import Change, HistoryFact, StateFact
+from topology.workflow.facts import RunMeasured
 
 RUNNING: Final = 1
 
@@ -28,6 +30,8 @@ CLOSED: Final[Mapping[int, int]] = {
 }
 """The status that each closing event gives a run."""
 _NULL: Final = (b"", b"null")
+_MEASURED: Final = RunMeasured.__name__
+_measured_of = msgspec.msgpack.Decoder(RunMeasured).decode
 
 
 def concerns(change: Change) -> bool:
@@ -48,13 +52,13 @@ def begins(change: Change) -> bool:
 def changed(document: Document | None, change: Change, *, version: int) -> Document | None:
     """Return the record after a change; None: there is none, the run began before the index."""
     for fact in change.facts:
-        if not isinstance(fact, HistoryFact) or (fold := _FOLDS.get(fact.event_type)) is None:
-            continue
-        event = history.HistoryEvent.FromString(fact.body)
-        if fact.event_type == on.WORKFLOW_EXECUTION_STARTED:
-            document = _started(change, event)
-        elif document is not None:
-            document = fold(document, event)
+        if isinstance(fact, StateFact):
+            if fact.name == _MEASURED and document is not None:
+                document = _measured(document, _measured_of(fact.body))
+        elif fact.event_type == on.WORKFLOW_EXECUTION_STARTED:
+            document = _started(change, history.HistoryEvent.FromString(fact.body))
+        elif document is not None and (fold := _FOLDS.get(fact.event_type)) is not None:
+            document = fold(document, history.HistoryEvent.FromString(fact.body))
     return None if document is None else replace(document, version=version)
 
 
@@ -105,6 +109,12 @@ def _closed(document: Document, event: history.HistoryEvent) -> Document:
         closed_at=at,
         history_length=event.event_id,
         execution_duration=max(at - document.execution_at, 0),
+    )
+
+
+def _measured(document: Document, fact: RunMeasured) -> Document:
+    return replace(
+        document, history_bytes=fact.history_bytes, state_transition_count=fact.transition_count
     )
 
 

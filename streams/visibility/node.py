@@ -6,30 +6,31 @@ versions make a repeat harmless. A store that fails is tried again for as long a
 """
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable, Collection
+import time
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Final, TypeVar
 
 import structlog
 
 from schemas.errors import Unavailable
-from search.document import Document
 from search.store import Batch, Cursor, Store, Superseded
 from streams.log.ports import Admin, CommandBatch, CommandTopics
 from streams.log.records import Transition
-from streams.visibility.indexing import begins, changed, concerns
+from streams.visibility.identity import is_of_log
+from streams.visibility.indexing import concerns
+from streams.visibility.making import Making, Pending
 from streams.visibility.partition import Followed
-from topology.decision import Change
 from topology.topics import EVENTS
 
 _log = structlog.get_logger(__name__)
 
 _BACKLOG_MAX: Final = 2_000
-_GATHER_S: Final = 0.05
-"""So long a change waits for others before all are written at once; lists are behind by it."""
 _WRITE_MAX: Final = 1_000
-_CACHED_MAX: Final = 20_000
+_GATHER_MIN_S: Final = 0.01
+_GATHER_MAX_S: Final = 0.25
+_GATHER_WRITES: Final = 10
+"""A change waits for others as long as so many writes take: writing costs little of the time."""
 _RETRY_MIN_S: Final = 0.1
 _RETRY_MAX_S: Final = 10.0
 
@@ -44,16 +45,19 @@ class VisibilityNode:
         self.topic: CommandTopics | None = None
         self._store = store
         self._admin = admin
+        self._making = Making(store)
         self._followed: dict[int, Followed] = {}
         self._generation = ""
         self._topic_id = ""
         self._cursors: dict[int, Cursor] = {}
-        self._unmade: list[tuple[Change, int]] = []
+        self._indexed: dict[int, int] = {}
+        self._unmade: list[Pending] = []
+        self._on_the_way: list[Pending] = []
         self._moved: set[int] = set()
-        self._cache: OrderedDict[tuple[str, str], Document] = OrderedDict()
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._is_writing = False
+        self._write_s = 0.0
         self._writing: asyncio.Task[None] | None = None
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -61,6 +65,8 @@ class VisibilityNode:
         """Read the store's cursors and begin to write."""
         self._topic_id = await self._admin.topic_id(EVENTS.name)
         await self._read_cursors()
+        if not await is_of_log(self._cursors, self._topic_id, self._admin):
+            await self._begin_anew()
         self._writing = asyncio.create_task(self._write_on(), name="visibility-writer")
         self._writing.add_done_callback(self._ended)
 
@@ -76,18 +82,28 @@ class VisibilityNode:
             self._settled.clear()
             await self._settled.wait()
 
+    # -- how far it is
+
+    def indexed(self) -> Mapping[int, int]:
+        """Return the next offset of `events` that is not in the store, by partition followed."""
+        return {number: self._indexed[number] for number in self._followed}
+
+    def oldest_at(self) -> int | None:
+        """Return when the oldest change that was read and is not in the store happened, ns."""
+        waiting = self._on_the_way or self._unmade
+        return waiting[0].decided_at if waiting else None
+
     # -- for the group's consumer
 
     def assigned(self, partitions: Collection[int], generation: int) -> None:  # noqa: ARG002  the port gives it
         """Take note of an assignment; what was read of lost partitions is written all the same."""
         for number in set(self._followed) - set(partitions):
             del self._followed[number]
-        missing = [number for number in partitions if number not in self._followed]
-        cursors = self._cursors
-        for number in missing:
-            cursor = cursors.get(number)
-            is_same = cursor is not None and cursor.topic_id == self._topic_id
-            self._followed[number] = Followed(cursor if is_same else None, self._topic_id)
+        for number in partitions:
+            if number not in self._followed:
+                followed = Followed(self._cursors.get(number), self._topic_id)
+                self._followed[number] = followed
+                self._indexed[number] = followed.wanted
 
     def wants(self, topic: str, partition: int) -> bool:  # noqa: ARG002  the port gives it
         """Whether more of `events` is wanted now."""
@@ -108,21 +124,16 @@ class VisibilityNode:
             self.topic.seek(batch.topic, batch.partition, followed.wanted)
             return
         for transition in followed.read(batch):
-            self._take(transition)
+            self._unmade += pending_of(transition)
         self._moved.add(batch.partition)
         self._wake.set()
-
-    def _take(self, transition: Transition) -> None:
-        for change in transition.changes:
-            if concerns(change):
-                self._unmade.append((change, transition.seq))
 
     # -- writing
 
     async def _write_on(self) -> None:
         while True:
             await self._wake.wait()
-            await asyncio.sleep(_GATHER_S)  # one write for what comes meanwhile
+            await asyncio.sleep(self._gather_s())  # one write for what comes meanwhile
             self._wake.clear()
             self._is_writing = True
             while self._unmade or self._moved:
@@ -130,43 +141,41 @@ class VisibilityNode:
             self._is_writing = False
             self._settled.set()
 
+    def _gather_s(self) -> float:
+        return min(max(_GATHER_WRITES * self._write_s, _GATHER_MIN_S), _GATHER_MAX_S)
+
     async def _write_some(self) -> None:
         """Make records of what was read, and write them with the cursors behind it."""
-        unmade, self._unmade = self._unmade, []
+        self._on_the_way, self._unmade = self._unmade, []
         moved, self._moved = self._moved, set()
-        cursors = {
-            number: self._followed[number].cursor() for number in moved if number in self._followed
-        }
-        for at in range(0, max(len(unmade), 1), _WRITE_MAX):
-            some = unmade[at : at + _WRITE_MAX]
-            is_last = at + _WRITE_MAX >= len(unmade)
-            documents = await self._made(some)
-            await self._written(Batch(documents, cursors=cursors if is_last else {}))
+        read = {number: self._followed[number] for number in moved if number in self._followed}
+        cursors = {number: followed.cursor() for number, followed in read.items()}
+        indexed = {number: followed.wanted for number, followed in read.items()}
+        while len(self._on_the_way) > _WRITE_MAX:
+            if not await self._written(self._on_the_way[:_WRITE_MAX], {}):
+                return
+            del self._on_the_way[:_WRITE_MAX]
+        if await self._written(self._on_the_way, cursors):
+            self._cursors |= cursors
+            self._indexed |= indexed
+            self._on_the_way = []
 
-    async def _made(self, some: list[tuple[Change, int]]) -> list[Document]:
-        made: dict[tuple[str, str], Document] = {}
-        for change, seq in some:
-            key = (change.namespace_id, change.run_id)
-            before = None
-            if not begins(change):
-                before = made.get(key) or self._cache.get(key) or await self._found(key)
-            document = changed(before, change, version=seq)
-            if document is not None:
-                made[key] = self._cache[key] = document
-                self._cache.move_to_end(key)
-        while len(self._cache) > _CACHED_MAX:
-            self._cache.popitem(last=False)
-        return list(made.values())
-
-    async def _found(self, key: tuple[str, str]) -> Document | None:
-        return await self._insisted(partial(self._store.find, *key))
-
-    async def _written(self, batch: Batch) -> None:
+    async def _written(self, pending: list[Pending], cursors: dict[int, Cursor]) -> bool:
+        """Write; False: to another generation from now on, from where its cursors are."""
         try:
-            await self._insisted(partial(self._store.write, batch, self._generation))
+            began_at = time.monotonic()
+            await self._insisted(partial(self._write, pending, cursors))
+            self._write_s = time.monotonic() - began_at
         except Superseded:
             _log.info("search_generation_superseded", generation=self._generation)
             await self._begin_again()
+            return False
+        return True
+
+    def _write(self, pending: list[Pending], cursors: dict[int, Cursor]) -> None:
+        """Make records and write them; in a thread."""
+        documents = self._making.documents(pending)
+        self._store.write(Batch(documents, cursors=cursors), self._generation)
 
     async def _insisted(self, ask: Callable[[], T]) -> T:
         """Ask the store in a thread, again and again while it is away; raises Superseded."""
@@ -184,14 +193,24 @@ class VisibilityNode:
     async def _begin_again(self) -> None:
         """Go on from the cursors of the generation that is live now."""
         await self._read_cursors()
-        self._cache.clear()
-        self._unmade.clear()
+        self._making.forget()
+        self._unmade, self._on_the_way = [], []
         self._moved.clear()
         partitions, self._followed = set(self._followed), {}
         self.assigned(partitions, 0)
         if self.topic is not None:
             for number, followed in self._followed.items():
                 self.topic.seek(EVENTS.name, number, followed.wanted)
+
+    async def _begin_anew(self) -> None:
+        """Put an empty generation in the place of one that was made from another log (L6)."""
+        _log.warning("search_index_of_another_log", generation=self._generation)
+
+        def replace() -> None:
+            self._store.replace_by(self._store.beside())
+
+        await self._insisted(replace)
+        await self._read_cursors()
 
     async def _read_cursors(self) -> None:
         position = await self._insisted(self._store.position)
@@ -204,3 +223,12 @@ class VisibilityNode:
         error = writing.exception()
         if error is not None:
             self.failed.set_exception(error)
+
+
+def pending_of(transition: Transition) -> list[Pending]:
+    """Return the changes of a transition that alter searchable records."""
+    return [
+        Pending(change, transition.seq, transition.decided_at)
+        for change in transition.changes
+        if concerns(change)
+    ]

@@ -10,4 +10,9 @@ def test_nodes_without_a_name_do_not_share_a_group(tmp_path: Path) -> None:
     one, two = own_group("", tmp_path / "one"), own_group("", tmp_path / "two")
     assert one != two
     assert own_group("", tmp_path / "two" / ".." / "one") == one
-    assert own_group("node-1", tmp_path / "one") == "node-1"
+    assert own_group("node-1", tmp_path / "one").startswith("node-1-")
+
+
+def test_nodes_of_one_name_do_not_share_a_group(tmp_path: Path) -> None:
+    """Each would have half of the runs in its file."""
+    assert own_group("node", tmp_path / "one") != own_group("node", tmp_path / "two")

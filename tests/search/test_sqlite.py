@@ -55,7 +55,7 @@ def test_a_rebuilt_store_is_the_live_one_after_opening_again(tmp_path: Path) -> 
     store.close()
     assert not (tmp_path / "search-000001.sqlite").exists()
     again = SqliteStore(tmp_path)
-    assert again.find(NAMESPACE, "run-0007") == run(7)
+    assert again.find([(NAMESPACE, "run-0007")]) == {(NAMESPACE, "run-0007"): run(7)}
     again.close()
 
 
@@ -155,7 +155,7 @@ def _crowd(count: int) -> list[Document]:
 def test_a_folder_has_one_store(tmp_path: Path) -> None:
     """A second one would go on writing to a file that the first has replaced."""
     store = SqliteStore(tmp_path)
-    with pytest.raises(Unavailable, match="another search store has it"):
+    with pytest.raises(Unavailable, match="is in use"):
         SqliteStore(tmp_path)
     store.close()
     SqliteStore(tmp_path).close()

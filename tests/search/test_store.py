@@ -36,6 +36,11 @@ def listed(store: Store, query: Query = EVERYTHING) -> list[str]:
     return [each.run_id for each in store.list(NAMESPACE, query, 1_000).documents]
 
 
+def found_run(store: Store, run_id: str) -> Document | None:
+    """Return the record of a run of the namespace."""
+    return store.find([(NAMESPACE, run_id)]).get((NAMESPACE, run_id))
+
+
 # -- versions and deletions
 
 
@@ -56,7 +61,7 @@ def test_an_older_or_equal_version_is_dropped(store: Store, version: int) -> Non
     """At-least-once delivery has an exactly-once result."""
     write(store, run(1, 2, workflow_type="Newer"))
     write(store, run(1, version, workflow_type="Older"))
-    found = store.find(NAMESPACE, "run-0001")
+    found = found_run(store, "run-0001")
     assert found is not None
     assert found.workflow_type == "Newer"
     assert store.count(NAMESPACE, EVERYTHING) == 1
@@ -65,7 +70,7 @@ def test_an_older_or_equal_version_is_dropped(store: Store, version: int) -> Non
 def test_the_newest_of_a_batch_wins(store: Store) -> None:
     """A run that starts and closes within one batch is closed, in whatever order they stand."""
     write(store, run(1, 3, status=2, closed_at=EPOCH + 5), run(1, 1), run(1, 2))
-    found = store.find(NAMESPACE, "run-0001")
+    found = found_run(store, "run-0001")
     assert found is not None
     assert (found.version, found.status) == (3, 2)
 
@@ -77,7 +82,7 @@ def test_a_late_write_does_not_bring_a_deleted_run_back(store: Store) -> None:
     write(store, run(1, 4), run(2, 9))
     assert listed(store) == []
     assert store.count(NAMESPACE, EVERYTHING) == 0
-    assert store.find(NAMESPACE, "run-0001") is None
+    assert found_run(store, "run-0001") is None
 
 
 def test_a_deletion_takes_what_is_older_only(store: Store) -> None:
@@ -127,7 +132,7 @@ def test_another_generation_is_not_written_to(store: Store) -> None:
     generation = store.position().generation
     with pytest.raises(Superseded):
         store.write(Batch([run(1)]), generation.replace("000001", "000007"))
-    assert store.find(NAMESPACE, "run-0001") is None
+    assert found_run(store, "run-0001") is None
 
 
 # -- lists
@@ -183,7 +188,7 @@ def test_exact_nanoseconds_are_shown(store: Store) -> None:
     )
     write(store, written)
     assert (written,) == store.list(NAMESPACE, EVERYTHING, 10).documents
-    assert written == store.find(NAMESPACE, written.run_id)
+    assert written == found_run(store, written.run_id)
 
 
 def test_a_page_token_of_another_order_is_refused(store: Store) -> None:
@@ -203,7 +208,7 @@ def test_namespaces_do_not_see_each_other(store: Store) -> None:
     assert store.count("ns-2", EVERYTHING) == 1
     assert store.count("nobody", EVERYTHING) == 0
     assert store.list("nobody", EVERYTHING, 10).documents == ()
-    assert store.find("ns-2", "run-0001") is None
+    assert store.find([("ns-2", "run-0001")]) == {}
 
 
 def test_a_run_may_change_its_division(store: Store) -> None:

@@ -55,6 +55,10 @@ class World:
         self.parked[command_id] = asyncio.get_running_loop().create_future()
         return self.parked[command_id]
 
+    def seq(self, _partition: int) -> int:
+        """The last accepted record's."""
+        return 17
+
     async def read(self, partition: int, method: str, request: object, namespace_id: str) -> bytes:
         """Answer a read, unless refusals are left."""
         self.origin(partition)

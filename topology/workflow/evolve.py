@@ -31,7 +31,16 @@ from topology.workflow.facts import EventBuffered, Private, RunOpened
 from topology.workflow.histories import begins_batch
 from topology.workflow.state import Run
 
-__all__ = ["EVENTS", "PRIVATE", "begins_batch", "fold", "is_buffered", "on_event", "on_private"]
+__all__ = [
+    "EVENTS",
+    "PRIVATE",
+    "begins_batch",
+    "fold",
+    "is_buffered",
+    "on_event",
+    "on_private",
+    "on_touched",
+]
 
 EventFold = Callable[[Run, history.HistoryEvent, int], Run]
 PrivateFold = Callable[[Run, Any], Run]

@@ -67,6 +67,16 @@ def archive_of(key: bytes) -> tuple[str, int, str]:
     return rest[:-8].decode(), int.from_bytes(rest[-8:]), run_id.decode()
 
 
+def runs_prefix() -> bytes:
+    """Return the prefix of the rows of all runs."""
+    return b"r"
+
+
+def run_id_of(key: bytes) -> str:
+    """Return the run id in a key of a run's rows."""
+    return key[1 : 1 + _RUN_ID_BYTES].decode()
+
+
 def run_prefix(run_id: str) -> bytes:
     """Return the prefix of the rows of a run that are loaded together."""
     return f"r{run_id}".encode()

@@ -13,7 +13,15 @@ from schemas.temporal import enums, history, service, workflow
 from topology.decision import Rows
 from topology.own_work import ReadHistory
 from topology.tokens import PageToken, pack, unpack_page
-from topology.workflow import activity_views, child_workflow, histories, keys, query, waiting
+from topology.workflow import (
+    activity_views,
+    child_workflow,
+    histories,
+    keys,
+    query,
+    scanning,
+    waiting,
+)
 from topology.workflow.describing import describe_execution, first_event
 from topology.workflow.execution import RUNNING
 from topology.workflow.located import locate, locate_row
@@ -206,4 +214,5 @@ READS: Mapping[str, Read] = {
     "Waiting": waiting.read_waiting,
     "ClosedRun": waiting.read_closed_run,
     "Backlog": waiting.read_backlog,
+    "ScanRuns": scanning.scan,
 }

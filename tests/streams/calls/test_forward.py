@@ -40,6 +40,7 @@ class Pending:
         self.address = address
         self.body = body
         self.timeout_s = timeout_s
+        self.told: Metadata = ()
         self.future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     async def answer(self) -> bytes:
@@ -63,6 +64,7 @@ class Errand:
         self.outcomes: list[bytes | Exception] = []
         self.here_count = 0
         self.left_from: list[Place] = []
+        self.heard_of: list[Metadata] = []
         self._world = world
 
     def place(self) -> Place | None:
@@ -82,6 +84,10 @@ class Errand:
     def metadata(self) -> Metadata:
         """What goes along."""
         return (("client-name", "test"),)
+
+    def heard(self, told: Metadata) -> None:
+        """Keep it."""
+        self.heard_of.append(told)
 
     def ended(self) -> bytes | None:
         """What a stop answers."""

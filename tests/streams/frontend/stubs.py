@@ -118,6 +118,7 @@ class StubGateway:
     beats: list[tuple[str, int]] = field(default_factory=list)
     timeouts: list[float] = field(default_factory=list)
     blocked: asyncio.Event | None = None
+    written: str = ""
     under_ids: list[bytes] = field(default_factory=list)
 
     def under(self, asked: calls.Asked) -> "StubGateway":
@@ -323,3 +324,8 @@ class StubCall:
     deadline: float | None = field(default_factory=lambda: time.monotonic() + 30)
     metadata: tuple[tuple[str, str | bytes], ...] = ()
     peer: str = "test"
+    told: list[tuple[str, str]] = field(default_factory=list)
+
+    def tell(self, name: str, value: str) -> None:
+        """Keep it."""
+        self.told.append((name, value))

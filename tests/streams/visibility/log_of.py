@@ -1,6 +1,7 @@
 """A log of one partition made from what happened at a core's desk, zombies included."""
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 
 from schemas.errors import Unavailable
@@ -22,6 +23,38 @@ def records_of(desk: Desk) -> list[Record]:
             written = _transition(at + 2, decided_at, changes, incarnation)
             records.append(_record(len(records), written))
     return records
+
+
+class OneLog:
+    """Admin of a topic with one partition, of which these are the records."""
+
+    def __init__(self, records: Sequence[Record], topic_id: str = "topic") -> None:
+        self.records = records
+        self.id = topic_id
+
+    async def topic_id(self, _topic: str) -> str:
+        """Its id."""
+        return self.id
+
+    async def start(self, _topic: str, _partition: int) -> int:
+        """Nothing was trimmed."""
+        return 0
+
+    async def end(self, _topic: str, _partition: int) -> int:
+        """The next record's offset."""
+        return len(self.records)
+
+    async def stable_end(self, topic: str, partition: int) -> int:
+        """Everything is stable."""
+        return await self.end(topic, partition)
+
+    async def record_at(self, _topic: str, _partition: int, offset: int) -> Record | None:
+        """The record at an offset."""
+        return self.records[offset] if offset < len(self.records) else None
+
+    async def delete_before(self, topic: str, partition: int, offset: int) -> None:
+        """Nobody trims here."""
+        raise AssertionError(f"expected no trimming, found {topic}-{partition}@{offset}")
 
 
 class Failing:

@@ -6,28 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from schemas.temporal import common
+from schemas.temporal import common, workflow
 from search.document import Document
 from search.query.expressions import Query
+from search.shown import shown
 from search.sqlite import SqliteStore
 from search.store import Store
 from streams.attributes import SearchAttributes
-from streams.frontend.visibility import shown
 from streams.log.ports import CommandBatch, Record
+from streams.metrics import Metrics
+from streams.visibility.lag import Lag
 from streams.visibility.node import VisibilityNode
-from tests.streams.visibility.log_of import Failing, records_of
+from tests.streams.frontend.stubs import StubClock
+from tests.streams.visibility.log_of import Failing, OneLog, records_of
 from tests.support.core import NAMESPACE, Desk
 from tests.support.core_words import complete, fail, timer, val, worker_command
 
 CUSTOM = {"CustomKeywordField": 2}
-
-
-class OneTopic:
-    """Admin of a topic that is always the same."""
-
-    async def topic_id(self, _topic: str) -> str:
-        """Its id."""
-        return "topic"
 
 
 @pytest.fixture
@@ -63,7 +58,7 @@ def _upsert(value: str) -> object:
 
 async def follow(store: Store, records: list[Record], *, size: int) -> None:
     """Feed a log to a node in batches, from where the store's cursor says; wait for the end."""
-    node = VisibilityNode(store, OneTopic())  # type: ignore[arg-type]  # asks for nothing else
+    node = VisibilityNode(store, OneLog(records))
     await node.start()
     node.assigned({0}, 1)
     try:
@@ -83,23 +78,29 @@ def listed(store: Store) -> dict[str, Document]:
 
 
 async def test_v1_the_list_agrees_with_describe(desk: Desk, store: SqliteStore) -> None:
-    """For every run, zombies' records notwithstanding."""
+    """For every run, in all that a list shows of it, zombies' records notwithstanding."""
     await follow(store, records_of(desk), size=3)
     documents = listed(store)
     assert len(documents) == 6
     for name in ("done", "failed", "open", "chain", "terminated"):
         described = desk.described(name).workflow_execution_info
-        found = shown(documents[described.execution.run_id])
-        assert (found.status, found.memo, found.search_attributes) == (
-            described.status,
-            described.memo,
-            described.search_attributes,
-        )
-        assert (found.start_time, found.close_time, found.type) == (
-            described.start_time,
-            described.close_time,
-            described.type,
-        )
+        document = documents[described.execution.run_id]
+        found = shown(document, CUSTOM)
+        assert seen(described, is_closed=document.closed_at is not None) == seen(found)
+
+
+def seen(
+    shown: workflow.WorkflowExecutionInfo, *, is_closed: bool = True
+) -> workflow.WorkflowExecutionInfo:
+    """Return what lists show: no first run id; sizes of closed runs only."""
+    kept = workflow.WorkflowExecutionInfo()
+    kept.CopyFrom(shown)
+    kept.first_run_id = ""
+    kept.memo.SetInParent()
+    kept.search_attributes.SetInParent()
+    if not is_closed:
+        kept.history_length = kept.history_size_bytes = kept.state_transition_count = 0
+    return kept
 
 
 @pytest.mark.parametrize("is_done", [False, True])
@@ -123,14 +124,52 @@ async def test_v1_killed_at_the_kth_write(
     store.close()
 
 
-async def test_another_topic_is_followed_from_its_beginning(desk: Desk, store: SqliteStore) -> None:
-    """A cursor of a topic that was made anew counts for nothing (L6)."""
-    await follow(store, records_of(desk), size=100)
-    node = VisibilityNode(store, OneTopic())  # type: ignore[arg-type]  # asks for nothing else
-    node._topic_id = "another"
-    await node._read_cursors()
+@pytest.mark.parametrize("change", ["another topic", "lost tail", "another record"])
+async def test_l6_an_index_of_another_log_is_begun_anew(
+    desk: Desk, store: SqliteStore, change: str
+) -> None:
+    """Nothing of the old one is left, and the log that is there is followed from its beginning."""
+    records = records_of(desk)
+    await follow(store, records, size=100)
+    log = OneLog(records)
+    match change:
+        case "another topic":
+            log.id = "another"
+        case "lost tail":
+            log.records = records[:5]
+        case _:
+            log.records = [*records[:-2], records[0]._replace(offset=records[-2].offset)]
+    node = VisibilityNode(store, log)
+    await node.start()
     node.assigned({0}, 1)
     assert node.position("events", 0) == 0
+    assert listed(store) == {}
+    await node.stop()
+
+
+async def test_what_is_not_in_the_store_is_its_lag(desk: Desk, store: SqliteStore) -> None:
+    """In records, and as the age of the oldest change."""
+    records = records_of(desk)
+    log = OneLog(records)
+    node = VisibilityNode(store, log)
+    await node.start()
+    node.assigned({0}, 1)
+    lag = Lag(node, log, desk_clock(desk), Metrics())
+    await lag.look()
+    assert {0: len(records)} == lag.records()
+    node.submit(CommandBatch("events", 0, 0, records))
+    assert lag.seconds() > 0
+    await node.caught_up()
+    assert {0: 0} == lag.records()
+    assert lag.seconds() == 0
+    await node.stop()
+
+
+def desk_clock(desk: Desk) -> StubClock:
+    """Return a clock that shows the desk's time."""
+    clock = StubClock()
+    clock.now = lambda: desk.now  # type: ignore[method-assign]  # it stands still
+    return clock
 
 
 def test_memo_survives(desk: Desk) -> None:
