@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from schemas.errors import Internal, InvalidArgument
+from streams.frontend.http2 import wire
 from streams.frontend.http2.messages import MessageReader
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -20,6 +21,7 @@ class Http2Call:
 
     __slots__ = (
         "_headers",
+        "_told",
         "deadline",
         "path",
         "peer",
@@ -42,11 +44,21 @@ class Http2Call:
         self.task: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self._headers = headers
+        self._told = b""
 
     @property
     def metadata(self) -> Sequence[tuple[str, str | bytes]]:
         """The headers that came with it, without HTTP/2's own."""
         return [_read(name, value) for name, value in self._headers if name[:1] != b":"]
+
+    def tell(self, name: str, value: str) -> None:
+        """Send something along with the answer."""
+        self._told += wire.block([(name.encode("ascii"), value.encode("ascii"))])
+
+    @property
+    def trailers(self) -> bytes:
+        """The block that ends a call that went well."""
+        return wire.OK_BLOCK + self._told
 
     def feed(self, chunk: bytes) -> None:
         """Take data of the request; raises what a bad one is answered with."""

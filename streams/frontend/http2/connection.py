@@ -279,11 +279,11 @@ class Connection(asyncio.Protocol):
             return
         if call.timer is not None:
             call.timer.cancel()
-        if self._is_full or not self._session.answer(stream_id, body):
+        if self._is_full or not self._session.answer(stream_id, body, call.trailers):
             self._session.say_headers(stream_id, wire.ANSWER_BLOCK)
             outgoing = self._waiting[stream_id] = Outgoing()
             outgoing.add(wire.message(body))
-            outgoing.trailers = wire.OK_BLOCK
+            outgoing.trailers = call.trailers
             self._pump()
         self._wake()
 

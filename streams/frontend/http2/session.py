@@ -160,13 +160,13 @@ class Session(H2Connection):
             stream.outbound_flow_control_window,
         )
 
-    def answer(self, stream_id: int, body: bytes) -> bool:
+    def answer(self, stream_id: int, body: bytes, trailers: bytes = wire.OK_BLOCK) -> bool:
         """Queue a whole answer; False: there is no room for it at once."""
         size = len(body) + 5
         if size > self.room_bytes(stream_id) or not self._is_table_shrunk:
             return False
         self.outbound_flow_control_window -= size
-        self._data_to_send += wire.whole_answer(stream_id, body)
+        self._data_to_send += wire.whole_answer(stream_id, body, trailers)
         self._ended(stream_id)
         return True
 

@@ -55,7 +55,6 @@ CONTENT_TYPE = (b"content-type", b"application/grpc")
 ANSWER_BLOCK = block([CONTENT_TYPE], with_status=True)
 OK_BLOCK = block([(b"grpc-status", b"0")])
 _ANSWER_HEAD = _HEAD.pack(0, len(ANSWER_BLOCK), HEADERS, END_HEADERS, 0)[:5]
-_OK_HEAD = _HEAD.pack(0, len(OK_BLOCK), HEADERS, END_HEADERS | END_STREAM, 0)[:5]
 
 
 def message(body: bytes) -> bytes:
@@ -63,7 +62,7 @@ def message(body: bytes) -> bytes:
     return b"\x00" + len(body).to_bytes(4, "big") + body
 
 
-def whole_answer(stream_id: int, body: bytes) -> bytes:
+def whole_answer(stream_id: int, body: bytes, trailers: bytes = OK_BLOCK) -> bytes:
     """Return headers, one message and the trailers of a call that went well, at once."""
     stream = stream_id.to_bytes(4, "big")
     size = len(body) + 5
@@ -76,8 +75,6 @@ def whole_answer(stream_id: int, body: bytes) -> bytes:
             b"\x00",
             len(body).to_bytes(4, "big"),
             body,
-            _OK_HEAD,
-            stream,
-            OK_BLOCK,
+            frame(HEADERS, END_HEADERS | END_STREAM, stream_id, trailers),
         )
     )

@@ -14,7 +14,7 @@ from schemas.errors import WorkflowAlreadyStarted
 from schemas.temporal import errordetails, service
 from streams.frontend.server import Frontend
 from streams.frontend.settings import FrontendSettings
-from streams.frontend.transport import AddressUnusable, Table, Transport, Unary
+from streams.frontend.transport import AddressUnusable, Call, Table, Transport, Unary
 from streams.frontend.transports import TRANSPORTS
 from streams.metrics import Metrics
 from tests.streams.frontend.stubs import StubCall, World, always
@@ -357,3 +357,22 @@ async def _until(is_so: object, timeout_s: float = 10) -> None:
     async with asyncio.timeout(timeout_s):
         while not is_so():  # noqa: ASYNC110  there is no event to wait for
             await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("size_bytes", [3, 1_000_000])
+async def test_what_is_told_goes_along_with_the_answer(transport: str, size_bytes: int) -> None:
+    """As trailing metadata, also behind an answer that does not fit at once."""
+
+    async def handler(call: Call) -> bytes:
+        call.tell("millrace-position", "3:17")
+        return b"x" * size_bytes
+
+    listening = TRANSPORTS[transport](
+        {"/S/M": Unary(handler)}, host="127.0.0.1", port=0, settings=FrontendSettings()
+    )
+    await listening.start()
+    async with grpc.aio.insecure_channel(listening.address) as channel:
+        call = channel.unary_unary("/S/M")(b"", timeout=10)
+        assert len(await call) == size_bytes
+        assert ("millrace-position", "3:17") in tuple(await call.trailing_metadata())
+    await listening.stop(grace_s=0)
