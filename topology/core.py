@@ -8,7 +8,7 @@ batches of the engine can touch.
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
-from schemas.errors import NotFound, Unimplemented
+from schemas.errors import InvalidArgument, NotFound, Unimplemented
 from schemas.rows import pack
 from schemas.temporal import common
 from topology import forwards
@@ -40,7 +40,7 @@ from topology.workflow import (
 )
 from topology.workflow import rows as run_rows
 from topology.workflow.decide import COMMANDS
-from topology.workflow.limits import Limits
+from topology.workflow.limits import Limits, excess_of
 from topology.workflow.state import Current, Run
 
 CACHED_RUNS = 16_384
@@ -81,6 +81,10 @@ class Core:
         command(turn, ask.request)
         if turn.changes and buffering.is_over(turn.state):
             workflow_task.overflow(turn)
+        for run_id in turn.changes:
+            if reason := self._excess_of(turn.runs[run_id]):
+                again = self._turn(ask, now=now, seed=seed)
+                return self._terminate(again, run_id, reason)
         return self._close(turn)
 
     def decide_too_large(self, ask: Ask, *, now: int, seed: bytes) -> Decision:
@@ -92,6 +96,20 @@ class Core:
             raise NotFound(_TOO_LARGE)
         execution.terminate_run(turn, reason=_TOO_LARGE, details=None, identity="history-service")
         turn.reply("too_large", NotFound(_TOO_LARGE))
+        return self._close(turn)
+
+    def _excess_of(self, run: Run) -> str:
+        """Return why a run's history is too long to go on, if it is."""
+        if run.execution.status != execution.RUNNING:
+            return ""
+        return excess_of(run.execution, self._limits)
+
+    def _terminate(self, turn: Turn, run_id: str, reason: str) -> Decision:
+        """Terminate a run instead of what was asked; nothing of that has happened."""
+        if turn.focus(run_id) is None:
+            raise InvalidArgument(reason)  # it began with too long a history
+        execution.terminate_run(turn, reason=reason, details=None, identity="history-service")
+        turn.reply(f"refused:{reason}", InvalidArgument(reason))
         return self._close(turn)
 
     def answer_again(self, ask: Ask, outcome: str, run_id: str) -> ReplyBody:

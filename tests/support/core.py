@@ -26,6 +26,7 @@ from topology.decision import Ask, Attributes, Change, Decision, Namespace
 from topology.effects import OfferTask
 from topology.own_work import HandBack, ReadHistory, StartTask
 from topology.workflow import rows as run_rows
+from topology.workflow.limits import Limits
 from topology.workflow.state import Run
 
 NAMESPACE = Namespace("00000000-0000-4000-8000-00000000000d", "default", 1, DAY)
@@ -64,9 +65,9 @@ class MemoryRows:
 class Partition:
     """A core and its rows."""
 
-    def __init__(self, attributes: Attributes | None = None) -> None:
+    def __init__(self, attributes: Attributes | None = None, limits: Limits | None = None) -> None:
         self.rows = MemoryRows()
-        self.core = Core(self.rows, attributes=attributes)
+        self.core = Core(self.rows, limits, attributes)
 
 
 class Desk:
@@ -92,6 +93,10 @@ class Desk:
     def be_in(self, namespace: Namespace) -> None:
         """Ask in a namespace from now on: another one, or the same as it is now."""
         self._namespace = namespace
+
+    def limit(self, **limits: Any) -> None:
+        """Have other limits than Temporal's."""
+        self._live = Partition(limits=Limits(**limits))
 
     # -- asking
 

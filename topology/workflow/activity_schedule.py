@@ -12,6 +12,8 @@ from schemas.temporal import command, common, enums, history
 from topology.turn import Turn
 from topology.workflow import activity_end, activity_offer, limits, retry
 from topology.workflow.bad_command import BadCommand, check_blob
+from topology.workflow.facts import ActivityStarted
+from topology.workflow.state import Activity
 
 Wanted = command.ScheduleActivityTaskCommandAttributes
 
@@ -67,7 +69,23 @@ def schedule(
     given.use_workflow_build_id = attributes.use_workflow_build_id
     _copy_metadata(worker_command, event)
     scheduled_event_id = turn.record(event)
-    activity_offer.offer(turn, turn.state.activities[scheduled_event_id])
+    if not is_eager(turn, attributes):
+        activity_offer.offer(turn, turn.state.activities[scheduled_event_id])
+
+
+def is_eager(turn: Turn, attributes: Wanted) -> bool:
+    """Whether the worker gets the first attempt with the answer to its completion."""
+    return attributes.request_eager_execution and turn.limits.eager_activities
+
+
+def start_eager(turn: Turn, attributes: Wanted, *, identity: str) -> Activity | None:
+    """Start an activity just scheduled for the one who asks; None: it was cancelled meanwhile."""
+    for pending in turn.state.activities.values():
+        if pending.activity_id == attributes.activity_id and pending.phase == "scheduled":
+            event_id = pending.scheduled_event_id
+            turn.record(ActivityStarted(event_id, turn.new_id(), identity, turn.now))
+            return turn.state.activities[event_id]
+    return None
 
 
 def request_cancel(
@@ -177,11 +195,11 @@ def _check_room(turn: Turn, attributes: Wanted) -> None:
     size_bytes = attributes.input.ByteSize()
     check_blob(size_bytes, _BAD_SCHEDULE, "ScheduleActivityTaskCommandAttributes.Input")
     pending = turn.state.activities
-    if len(pending) >= limits.PENDING_MAX:
+    if len(pending) >= turn.limits.pending_activities_max:
         raise BadCommand(
             _TOO_MANY,
             f"the number of pending activities, {len(pending)}, "
-            f"has reached the per-workflow limit of {limits.PENDING_MAX}",
+            f"has reached the per-workflow limit of {turn.limits.pending_activities_max}",
         )
     if any(each.activity_id == attributes.activity_id for each in pending.values()):
         raise BadCommand(

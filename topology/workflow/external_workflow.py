@@ -14,7 +14,7 @@ from schemas.temporal import command, common, enums, history, service
 from topology import forwards
 from topology.effects import Quote
 from topology.turn import Turn
-from topology.workflow import cancellation, execution, limits, signal, workflow_task
+from topology.workflow import cancellation, execution, signal, workflow_task
 from topology.workflow.bad_command import BadCommand, check_blob
 from topology.workflow.state import External, Run
 
@@ -242,7 +242,8 @@ def _check_signal(
     if target.run_id and not _is_uuid(target.run_id):
         text = f"Invalid RunId set {on_command} WorkflowId={target.workflow_id} {rest}"
         raise BadCommand(_SIGNAL_BAD, f"{text} SignalName={name}")
-    _check_room(turn, "signal", _Cause.WORKFLOW_TASK_FAILED_CAUSE_PENDING_SIGNALS_LIMIT_EXCEEDED)
+    cause = _Cause.WORKFLOW_TASK_FAILED_CAUSE_PENDING_SIGNALS_LIMIT_EXCEEDED
+    _check_room(turn, "signal", turn.limits.pending_signals_max, cause)
     carrier = "SignalExternalWorkflowExecutionCommandAttributes.Input"
     check_blob(wanted.input.ByteSize(), _SIGNAL_BAD, carrier)
 
@@ -262,7 +263,7 @@ def _check_cancel(
         text = "Start and RequestCancel for child workflow is not allowed in same workflow task."
         raise BadCommand(_CANCEL_BAD, f"{text} {rest}")
     cause = _Cause.WORKFLOW_TASK_FAILED_CAUSE_PENDING_REQUEST_CANCEL_LIMIT_EXCEEDED
-    _check_room(turn, "cancel", cause)
+    _check_room(turn, "cancel", turn.limits.pending_cancels_max, cause)
 
 
 def _has_begun_child(turn: Turn, workflow_id: str) -> bool:
@@ -278,13 +279,13 @@ def _check_namespace(turn: Turn, namespace: str) -> None:
         raise NamespaceNotFound(namespace)
 
 
-def _check_room(turn: Turn, kind: str, cause: int) -> None:
+def _check_room(turn: Turn, kind: str, most: int, cause: int) -> None:
     pending = sum(each.kind == kind for each in turn.state.externals.values())
-    if pending >= limits.PENDING_MAX:
+    if pending >= most:
         raise BadCommand(
             cause,
             f"the number of pending {_PENDING[kind]} external workflows, {pending}, "
-            f"has reached the per-workflow limit of {limits.PENDING_MAX}",
+            f"has reached the per-workflow limit of {most}",
         )
 
 

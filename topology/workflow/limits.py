@@ -15,13 +15,11 @@ TASK_TIMEOUT_MAX: Final = 120 * SECOND
 TASK_RETRY_MAX_INTERVAL: Final = 10 * MINUTE
 TASK_HEARTBEATS_MAX: Final = 30 * MINUTE
 """So long a worker may ask for more time for a workflow task without a command."""
-SIGNALS_MAX: Final = 10_000
 BLOB_BYTES_MAX: Final = 2 * 1024 * 1024
 BLOB_BYTES_CUT: Final = 512 * 1024  # what is left of a failure above the maximum
 FAILURE_BYTES_MAX: Final = 4 * 1024
 FAILURE_BYTES_CUT: Final = 2 * 1024  # what is left of a retried failure above the maximum
 ID_LENGTH_MAX: Final = 1_000
-PENDING_MAX: Final = 2_000
 BUFFERED_EVENTS_MAX: Final = 100
 BUFFERED_BYTES_MAX: Final = 2 * 1024 * 1024
 
@@ -33,6 +31,31 @@ class Limits(msgspec.Struct, frozen=True):
     """Events from which on a workflow is told to continue as new."""
     suggest_history_bytes: int = 4 * 1024 * 1024
     """Bytes of history from which on it is told so."""
+    history_events_max: int = 51_200
+    """Events beyond which a run is terminated."""
+    history_bytes_max: int = 50 * 1024 * 1024
+    """Bytes of history beyond which a run is terminated."""
+    signals_max: int = 10_000
+    """Signals that one run takes."""
+    pending_activities_max: int = 2_000
+    """Activities that one run may have at a time."""
+    pending_children_max: int = 2_000
+    """Children that one run may have at a time."""
+    pending_signals_max: int = 2_000
+    """Signals to other workflows that one run may have under way."""
+    pending_cancels_max: int = 2_000
+    """Cancel requests to other workflows that one run may have under way."""
+    eager_activities: bool = False
+    """Whether a worker may get an activity with the answer to the task that scheduled it."""
+
+
+def excess_of(row: Execution, limits: Limits) -> str:
+    """Return why a run must be terminated, in Temporal's words; or nothing."""
+    if row.history_bytes > limits.history_bytes_max:
+        return "Workflow history size exceeds limit."
+    if row.next_event_id - 1 > limits.history_events_max:
+        return "Workflow history count exceeds limit."
+    return ""
 
 
 def reasons_to_continue_as_new(row: Execution, limits: Limits) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from schemas import event_types as on
 from schemas.errors import InvalidArgument, ResourceExhausted
 from schemas.temporal import common, enums, history, service
 from topology.turn import Turn
-from topology.workflow import execution, keys, limits, workflow_task
+from topology.workflow import execution, keys, workflow_task
 from topology.workflow.facts import RequestTaken
 from topology.workflow.state import Run
 
@@ -41,7 +41,7 @@ def receive(
             cause=_BUSY,
             scope=_NAMESPACE,
         )
-    if row.signal_count >= limits.SIGNALS_MAX:
+    if row.signal_count >= turn.limits.signals_max:
         raise InvalidArgument("exceeded workflow execution limit for signal events")
     if request.request_id:
         turn.record(RequestTaken(request.request_id))

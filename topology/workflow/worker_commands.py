@@ -13,6 +13,7 @@ from schemas.temporal import command, enums, failure, history, service
 from topology.decision import ReplyBody, Rows
 from topology.turn import Turn
 from topology.workflow import (
+    activity_offer,
     activity_schedule,
     buffering,
     chain,
@@ -29,13 +30,14 @@ from topology.workflow import (
 )
 from topology.workflow.bad_command import BadCommand, check_blob, event_of
 from topology.workflow.facts import HeartbeatsContinued
+from topology.workflow.state import Activity
 
 _Type = enums.CommandType
 _Cause = enums.WorkflowTaskFailedCause
 
-_WORKFLOW_TASK = service.RespondWorkflowTaskCompletedResponse.DESCRIPTOR.fields_by_name[
-    "workflow_task"
-].number
+_FIELDS = service.RespondWorkflowTaskCompletedResponse.DESCRIPTOR.fields_by_name
+_WORKFLOW_TASK = _FIELDS["workflow_task"].number
+_ACTIVITY_TASKS = _FIELDS["activity_tasks"].number
 
 _UNHANDLED = _Cause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
 _BAD_MARKER = _Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_RECORD_MARKER_ATTRIBUTES
@@ -62,7 +64,7 @@ def complete(turn: Turn, request: service.RespondWorkflowTaskCompletedRequest) -
         _refuse(turn, request, bad, text)
         turn.reply(f"refused:{text}", InvalidArgument(text))
         return
-    turn.reply("done", _inline_answer(turn) if _is_inline(turn) else b"")
+    turn.reply("done", _answer(turn, _start_eager(turn, request)))
 
 
 def heartbeat_over() -> NotFound:
@@ -143,19 +145,41 @@ def _carry_out(turn: Turn, request: service.RespondWorkflowTaskCompletedRequest)
         turn.record(HeartbeatsContinued(task.first_scheduled_at))
 
 
-def _is_inline(turn: Turn) -> bool:
-    task = turn.execution.task
-    return task is not None and task.poll_id == workflow_task.INLINE_POLL_ID
+def _start_eager(
+    turn: Turn, request: service.RespondWorkflowTaskCompletedRequest
+) -> list[Activity]:
+    """Start the activities that the worker takes along."""
+    wanted = [each.schedule_activity_task_command_attributes for each in request.commands]
+    if not any(activity_schedule.is_eager(turn, each) for each in wanted):
+        return []
+    if turn.execution.status != execution.RUNNING:
+        return []
+    started = [
+        activity_schedule.start_eager(turn, each, identity=request.identity)
+        for each in wanted
+        if activity_schedule.is_eager(turn, each)
+    ]
+    return [each for each in started if each is not None]
 
 
-def _inline_answer(turn: Turn) -> ReplyBody:
-    """Return how to build the answer that holds the next workflow task."""
+def _answer(turn: Turn, eager: list[Activity]) -> ReplyBody:
+    """Return how to build the answer: the next workflow task, activities that go along."""
     run = turn.state
+    row = run.execution
+    is_inline = row.task is not None and row.task.poll_id == workflow_task.INLINE_POLL_ID
+    if not is_inline and not eager:
+        return b""
 
     def answer(rows: Rows) -> bytes:
-        first = run.execution.previous_started_event_id + 1
-        task = histories.workflow_task_answer(run, rows, first_event_id=first)
-        return histories.field(_WORKFLOW_TASK, task)
+        parts = [
+            histories.field(_ACTIVITY_TASKS, activity_offer.poll_answer(row, each, rows))
+            for each in eager
+        ]
+        if is_inline:
+            first = row.previous_started_event_id + 1
+            task = histories.workflow_task_answer(run, rows, first_event_id=first)
+            parts.append(histories.field(_WORKFLOW_TASK, task))
+        return b"".join(parts)
 
     return answer
 

@@ -15,6 +15,7 @@ from tests.support.core_words import (
     fail,
     failed,
     sec,
+    timer,
     val,
     vals,
 )
@@ -250,3 +251,50 @@ def test_l12_a_repeat_hears_what_the_first_one_heard() -> None:
         request = getattr(service, f"{method}Request")(failure=large)
         (cut,) = again(method, request, "cut").failures
         assert cut.message == "Failure exceeds size limit."
+
+
+def test_an_eager_activity_comes_with_the_answer(desk: Desk) -> None:
+    """It is started for who completes the task, and never offered."""
+    desk.limit(eager_activities=True)
+    desk.start()
+    wanted = [activity("1", request_eager_execution=True), activity("2")]
+    answer = desk.step(*wanted, timer("t", 60))
+    (taken,) = answer.activity_tasks
+    assert (taken.activity_id, taken.attempt, taken.input) == ("1", 1, vals("hi"))
+    assert [each.scheduled_event_id for each in desk.offers] == [6]
+    desk.finish_activity(taken, val("out"))
+    assert names(desk, after=7) == [
+        "8 ActivityTaskStarted",
+        "9 ActivityTaskCompleted",
+        "10 WorkflowTaskScheduled",
+    ]
+
+
+def test_an_eager_activity_comes_with_the_next_workflow_task(desk: Desk) -> None:
+    """Both travel in one answer; a lost one times out as any started attempt."""
+    desk.limit(eager_activities=True)
+    desk.start()
+    task = desk.poll()
+    desk.signal()
+    answer = desk.reply(
+        task, activity("1", request_eager_execution=True), return_new_workflow_task=True
+    )
+    assert [each.activity_id for each in answer.activity_tasks] == ["1"]
+    assert answer.workflow_task.started_event_id == 8
+    desk.pass_time(11)
+    assert desk.described().pending_activities[0].attempt == 2
+
+
+def test_an_eager_activity_cancelled_at_once_never_starts(desk: Desk) -> None:
+    """The commands of one completion are carried out first."""
+    desk.limit(eager_activities=True)
+    desk.start()
+    answer = desk.step(activity("1", request_eager_execution=True), cancel_activity(5))
+    assert not answer.activity_tasks
+
+
+def test_eager_activities_are_off_by_default(desk: Desk) -> None:
+    """As in Temporal's own settings."""
+    desk.start()
+    assert not desk.step(activity("1", request_eager_execution=True)).activity_tasks
+    assert desk.poll_activity().activity_id == "1"

@@ -1,6 +1,7 @@
 """Worker commands that cannot be carried out: the texts and histories of the real server."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -143,6 +144,42 @@ def test_no_more_than_2000_activities_are_pending(scene: Scene) -> None:
         '"PendingActivitiesLimitExceeded: the number of pending activities, 2000, '
         'has reached the per-workflow limit of 2000"'
     )
+
+
+ROOM: dict[str, tuple[str, Callable[[int], command.Command]]] = {
+    "PendingChildWorkflowsLimitExceeded: the number of pending child workflow executions": (
+        "pending_children_max",
+        lambda number: child(f"c{number}"),
+    ),
+    "PendingSignalsLimitExceeded: the number of pending signals to external workflows": (
+        "pending_signals_max",
+        lambda number: worker_command(
+            SIGNAL, execution={"workflow_id": f"c{number}"}, signal_name="go"
+        ),
+    ),
+    "PendingRequestCancelLimitExceeded: the number of pending requests to cancel external "
+    "workflows": (
+        "pending_cancels_max",
+        lambda number: worker_command(CANCEL, workflow_id=f"c{number}"),
+    ),
+    "PendingActivitiesLimitExceeded: the number of pending activities": (
+        "pending_activities_max",
+        lambda number: activity(str(number)),
+    ),
+}
+"""What a run may have many of, by how Temporal names one too many; its limit, and one more."""
+
+
+@pytest.mark.parametrize("text", ROOM)
+def test_no_more_are_pending_than_a_limit(desk: Desk, text: str) -> None:
+    """Two are, a third is one too many; the task fails with Temporal's words."""
+    limit, one_more = ROOM[text]
+    desk.limit(**{limit: 2})
+    desk.start()
+    with pytest.raises(InvalidArgument) as refusal:
+        desk.step(*map(one_more, range(3)))
+    assert refusal.value.message == f"{text}, 2, has reached the per-workflow limit of 2"
+    desk.step(*map(one_more, range(2)))
 
 
 LARGE = "x" * (BLOB_BYTES_MAX + 1)

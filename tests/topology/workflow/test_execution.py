@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import NotFound, ResourceExhausted
+from schemas.errors import InvalidArgument, NotFound, ResourceExhausted
 from schemas.temporal import service
 from tests.support.core import Desk
 from tests.support.core_scene import Scene, golden, names
@@ -203,3 +203,39 @@ def pages(desk: Desk, method: str) -> list[list[int]]:
         request.next_page_token = response.next_page_token
         if not response.next_page_token:
             return found
+
+
+def test_too_many_events_terminate_the_run(desk: Desk) -> None:
+    """The ask that goes over the limit has not happened; who asks again finds the run closed."""
+    desk.limit(history_events_max=5)
+    desk.start()
+    for _ in range(3):
+        desk.signal()
+    with pytest.raises(InvalidArgument, match=r"^Workflow history count exceeds limit\.$"):
+        desk.signal()
+    assert names(desk, after=5) == ["6 WorkflowExecutionTerminated"]
+    (end,) = desk.events()[5:]
+    given = end.workflow_execution_terminated_event_attributes
+    assert given.reason == "Workflow history count exceeds limit."
+    assert given.identity == "history-service"
+    with pytest.raises(NotFound, match="workflow execution already completed"):
+        desk.signal()
+
+
+def test_too_large_a_history_terminates_the_run(desk: Desk) -> None:
+    """A worker that goes over the limit hears so; what it wanted has not happened."""
+    desk.limit(history_bytes_max=10_000)
+    desk.start()
+    with pytest.raises(InvalidArgument, match=r"^Workflow history size exceeds limit\.$"):
+        desk.step(activity(input=vals("x" * 10_000)))
+    assert names(desk, after=3) == ["4 WorkflowTaskFailed", "5 WorkflowExecutionTerminated"]
+
+
+def test_what_is_due_may_be_one_event_too_many(desk: Desk) -> None:
+    """A timer's end terminates the run like anything else."""
+    desk.limit(history_events_max=5)
+    desk.start()
+    desk.step(timer("t", 1))
+    with pytest.raises(InvalidArgument):  # nobody hears this of the owner's own work
+        desk.pass_time(2)
+    assert names(desk, after=5) == ["6 WorkflowExecutionTerminated"]
