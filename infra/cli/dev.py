@@ -58,13 +58,13 @@ _FLAGS_WITHOUT_MEANING: Final = (
 _DYNAMIC: Final = {
     "limit.historyCount.suggestContinueAsNew": "core.suggest_events_count",
     "limit.historySize.suggestContinueAsNew": "core.suggest_history_bytes",
-    "limit.historyCount.error": "core.history_events_max",
-    "limit.historySize.error": "core.history_bytes_max",
-    "limit.numPendingActivities.error": "core.pending_activities_max",
-    "limit.numPendingChildExecutions.error": "core.pending_children_max",
-    "limit.numPendingSignals.error": "core.pending_signals_max",
-    "limit.numPendingCancelRequests.error": "core.pending_cancels_max",
-    "history.maximumSignalsPerExecution": "core.signals_max",
+    "limit.historyCount.error": "core.history_events_max_count",
+    "limit.historySize.error": "core.history_max_bytes",
+    "limit.numPendingActivities.error": "core.pending_activities_max_count",
+    "limit.numPendingChildExecutions.error": "core.pending_children_max_count",
+    "limit.numPendingSignals.error": "core.pending_signals_max_count",
+    "limit.numPendingCancelRequests.error": "core.pending_cancels_max_count",
+    "history.maximumSignalsPerExecution": "core.signals_max_count",
     "system.enableActivityEagerExecution": "core.eager_activities",
 }
 """Temporal's dynamic settings that have a setting of ours."""

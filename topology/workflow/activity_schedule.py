@@ -195,11 +195,11 @@ def _check_room(turn: Turn, attributes: Wanted) -> None:
     size_bytes = attributes.input.ByteSize()
     check_blob(size_bytes, _BAD_SCHEDULE, "ScheduleActivityTaskCommandAttributes.Input")
     pending = turn.state.activities
-    if len(pending) >= turn.limits.pending_activities_max:
+    if len(pending) >= turn.limits.pending_activities_max_count:
         raise BadCommand(
             _TOO_MANY,
             f"the number of pending activities, {len(pending)}, "
-            f"has reached the per-workflow limit of {turn.limits.pending_activities_max}",
+            f"has reached the per-workflow limit of {turn.limits.pending_activities_max_count}",
         )
     if any(each.activity_id == attributes.activity_id for each in pending.values()):
         raise BadCommand(

@@ -242,11 +242,11 @@ def _check(turn: Turn, wanted: Wanted) -> None:
     command_name = "StartChildWorkflowExecutionCommandAttributes"
     check_blob(wanted.input.ByteSize(), _BAD, f"{command_name}. Input")
     search_attributes.check_memo(wanted.memo, _BAD, f"{command_name}.Memo")
-    if len(turn.state.children) >= turn.limits.pending_children_max:
+    if len(turn.state.children) >= turn.limits.pending_children_max_count:
         raise BadCommand(
             _Cause.WORKFLOW_TASK_FAILED_CAUSE_PENDING_CHILD_WORKFLOWS_LIMIT_EXCEEDED,
             f"the number of pending child workflow executions, {len(turn.state.children)}, "
-            f"has reached the per-workflow limit of {turn.limits.pending_children_max}",
+            f"has reached the per-workflow limit of {turn.limits.pending_children_max_count}",
         )
 
 

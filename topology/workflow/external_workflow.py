@@ -243,7 +243,7 @@ def _check_signal(
         text = f"Invalid RunId set {on_command} WorkflowId={target.workflow_id} {rest}"
         raise BadCommand(_SIGNAL_BAD, f"{text} SignalName={name}")
     cause = _Cause.WORKFLOW_TASK_FAILED_CAUSE_PENDING_SIGNALS_LIMIT_EXCEEDED
-    _check_room(turn, "signal", turn.limits.pending_signals_max, cause)
+    _check_room(turn, "signal", turn.limits.pending_signals_max_count, cause)
     carrier = "SignalExternalWorkflowExecutionCommandAttributes.Input"
     check_blob(wanted.input.ByteSize(), _SIGNAL_BAD, carrier)
 
@@ -263,7 +263,7 @@ def _check_cancel(
         text = "Start and RequestCancel for child workflow is not allowed in same workflow task."
         raise BadCommand(_CANCEL_BAD, f"{text} {rest}")
     cause = _Cause.WORKFLOW_TASK_FAILED_CAUSE_PENDING_REQUEST_CANCEL_LIMIT_EXCEEDED
-    _check_room(turn, "cancel", turn.limits.pending_cancels_max, cause)
+    _check_room(turn, "cancel", turn.limits.pending_cancels_max_count, cause)
 
 
 def _has_begun_child(turn: Turn, workflow_id: str) -> bool:

@@ -31,19 +31,19 @@ class Limits(msgspec.Struct, frozen=True):
     """Events from which on a workflow is told to continue as new."""
     suggest_history_bytes: int = 4 * 1024 * 1024
     """Bytes of history from which on it is told so."""
-    history_events_max: int = 51_200
+    history_events_max_count: int = 51_200
     """Events beyond which a run is terminated."""
-    history_bytes_max: int = 50 * 1024 * 1024
+    history_max_bytes: int = 50 * 1024 * 1024
     """Bytes of history beyond which a run is terminated."""
-    signals_max: int = 10_000
+    signals_max_count: int = 10_000
     """Signals that one run takes."""
-    pending_activities_max: int = 2_000
+    pending_activities_max_count: int = 2_000
     """Activities that one run may have at a time."""
-    pending_children_max: int = 2_000
+    pending_children_max_count: int = 2_000
     """Children that one run may have at a time."""
-    pending_signals_max: int = 2_000
+    pending_signals_max_count: int = 2_000
     """Signals to other workflows that one run may have under way."""
-    pending_cancels_max: int = 2_000
+    pending_cancels_max_count: int = 2_000
     """Cancel requests to other workflows that one run may have under way."""
     eager_activities: bool = False
     """Whether a worker may get an activity with the answer to the task that scheduled it."""
@@ -51,9 +51,9 @@ class Limits(msgspec.Struct, frozen=True):
 
 def excess_of(row: Execution, limits: Limits) -> str:
     """Return why a run must be terminated, in Temporal's words; or nothing."""
-    if row.history_bytes > limits.history_bytes_max:
+    if row.history_bytes > limits.history_max_bytes:
         return "Workflow history size exceeds limit."
-    if row.next_event_id - 1 > limits.history_events_max:
+    if row.next_event_id - 1 > limits.history_events_max_count:
         return "Workflow history count exceeds limit."
     return ""
 

@@ -41,7 +41,7 @@ def receive(
             cause=_BUSY,
             scope=_NAMESPACE,
         )
-    if row.signal_count >= turn.limits.signals_max:
+    if row.signal_count >= turn.limits.signals_max_count:
         raise InvalidArgument("exceeded workflow execution limit for signal events")
     if request.request_id:
         turn.record(RequestTaken(request.request_id))

@@ -148,22 +148,22 @@ def test_no_more_than_2000_activities_are_pending(scene: Scene) -> None:
 
 ROOM: dict[str, tuple[str, Callable[[int], command.Command]]] = {
     "PendingChildWorkflowsLimitExceeded: the number of pending child workflow executions": (
-        "pending_children_max",
+        "pending_children_max_count",
         lambda number: child(f"c{number}"),
     ),
     "PendingSignalsLimitExceeded: the number of pending signals to external workflows": (
-        "pending_signals_max",
+        "pending_signals_max_count",
         lambda number: worker_command(
             SIGNAL, execution={"workflow_id": f"c{number}"}, signal_name="go"
         ),
     ),
     "PendingRequestCancelLimitExceeded: the number of pending requests to cancel external "
     "workflows": (
-        "pending_cancels_max",
+        "pending_cancels_max_count",
         lambda number: worker_command(CANCEL, workflow_id=f"c{number}"),
     ),
     "PendingActivitiesLimitExceeded: the number of pending activities": (
-        "pending_activities_max",
+        "pending_activities_max_count",
         lambda number: activity(str(number)),
     ),
 }

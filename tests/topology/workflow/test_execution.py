@@ -207,7 +207,7 @@ def pages(desk: Desk, method: str) -> list[list[int]]:
 
 def test_too_many_events_terminate_the_run(desk: Desk) -> None:
     """The ask that goes over the limit has not happened; who asks again finds the run closed."""
-    desk.limit(history_events_max=5)
+    desk.limit(history_events_max_count=5)
     desk.start()
     for _ in range(3):
         desk.signal()
@@ -224,7 +224,7 @@ def test_too_many_events_terminate_the_run(desk: Desk) -> None:
 
 def test_too_large_a_history_terminates_the_run(desk: Desk) -> None:
     """A worker that goes over the limit hears so; what it wanted has not happened."""
-    desk.limit(history_bytes_max=10_000)
+    desk.limit(history_max_bytes=10_000)
     desk.start()
     with pytest.raises(InvalidArgument, match=r"^Workflow history size exceeds limit\.$"):
         desk.step(activity(input=vals("x" * 10_000)))
@@ -233,7 +233,7 @@ def test_too_large_a_history_terminates_the_run(desk: Desk) -> None:
 
 def test_what_is_due_may_be_one_event_too_many(desk: Desk) -> None:
     """A timer's end terminates the run like anything else."""
-    desk.limit(history_events_max=5)
+    desk.limit(history_events_max_count=5)
     desk.start()
     desk.step(timer("t", 1))
     with pytest.raises(InvalidArgument):  # nobody hears this of the owner's own work
