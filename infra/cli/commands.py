@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Final
 
-from infra.cli import dead_letters, dev, search, serve, tail
+from infra.cli import archive, dead_letters, dev, search, serve, tail
 from infra.failures import CANNOT_START, FAILED, NodeFailure, StartFailure
 from infra.sources import SettingsError
 
@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
         _command(commands, "dead-letters", dead_letters.SUMMARY, dead_letters.EPILOG)
     )
     search.configure(_command(commands, "search", search.SUMMARY, search.EPILOG))
+    archive.configure(_command(commands, "archive", archive.SUMMARY, archive.EPILOG))
     server = _command(commands, "server", "Temporal's spelling of `dev`.", "")
     inner = server.add_subparsers(title="commands", metavar="COMMAND", required=True)
     dev.configure(_command(inner, "start-dev", dev.SUMMARY, dev.EPILOG))

@@ -11,6 +11,7 @@ import msgspec
 from topology.decision import Ask, Namespace
 from topology.own_work import (
     Archived,
+    AsideRun,
     Backlog,
     Batches,
     ReadBacklog,
@@ -64,8 +65,12 @@ class Owners:
         """Report that a run's archive refused it for good."""
         await self._calls.own_work(partition, _ask("SetAside", run, SetAside(run.run_id, reason)))
 
+    async def try_again(self, partition: int, run: AsideRun) -> None:
+        """Have a run that was set aside tried again."""
+        await self._calls.own_work(partition, _ask("SetAside", run, SetAside(run.run_id, "")))
 
-def _ask(method: str, run: WaitingRun, request: msgspec.Struct) -> Ask:
+
+def _ask(method: str, run: WaitingRun | AsideRun, request: msgspec.Struct) -> Ask:
     """Return own work; the owner adds what it knows of the namespace."""
     namespace = Namespace(run.namespace_id, run.namespace, 0, 0)
     return Ask(method, namespace, run.workflow_id, request)

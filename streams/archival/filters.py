@@ -11,9 +11,10 @@ import msgspec
 
 from archival.query import Hints
 from archival.row import ArchivedRun
-from search.attributes import SYSTEM, Attribute, Value
+from schemas.temporal import common
+from search.attributes import SYSTEM, Value
 from search.evaluation import holds
-from search.payloads import decode_all
+from search.payloads import TYPE, NotDecodable, decode
 from search.query.expressions import (
     Between,
     Column,
@@ -56,6 +57,7 @@ _TEXTS: Final = {
         "RootWorkflowId",
     )
 }
+_NONE: Final[Mapping[str, common.Payload]] = {}
 _COUNTED: Final = frozenset({"HistoryLength", "HistorySizeBytes", "StateTransitionCount"})
 """Attributes that are not known where they are zero."""
 _TIMES: Final = {name: _COLUMNS[name] for name in ("CloseTime", "StartTime")}
@@ -71,14 +73,8 @@ class Wanted:
 
     def matches(self, run: ArchivedRun) -> bool:
         """Whether a run is wanted."""
-        attributes = {} if self._is_plain else attributes_of(run)
-        return holds(self._where, lambda column: _values(run, column, attributes))
-
-
-def attributes_of(run: ArchivedRun) -> dict[str, Attribute]:
-    """Return the search attributes that a run had when it closed."""
-    found = decode_all(run.shown().search_attributes)
-    return {name: attribute for name, attribute in found.items() if attribute is not None}
+        given = _NONE if self._is_plain else run.shown().search_attributes.indexed_fields
+        return holds(self._where, lambda column: _values(run, column, given))
 
 
 def hints_of(where: Expression) -> Hints:
@@ -127,15 +123,25 @@ def _span(part: Expression) -> tuple[str, int | None, int | None] | None:
 
 
 def _values(
-    run: ArchivedRun, column: Column, attributes: Mapping[str, Attribute]
+    run: ArchivedRun, column: Column, given: Mapping[str, common.Payload]
 ) -> Sequence[Value]:
-    field = _COLUMNS.get(column.name) if column.name in SYSTEM else None
-    if field is not None:
-        value = getattr(run, field)
+    """Return what a run has in a column; `given` are its search attributes."""
+    if column.name in SYSTEM:
+        value = getattr(run, _COLUMNS[column.name])
         is_lacking = value is None or value == "" or (value == 0 and column.name in _COUNTED)
         return () if is_lacking else (value,)
-    held = attributes.get(column.name)
-    return held.values if held is not None and held.type == column.type else ()
+    payload = given.get(column.name)
+    if payload is None or payload.metadata.get(TYPE, _label(column)) != _label(column):
+        return ()
+    try:
+        held = decode(payload, column.type)
+    except NotDecodable:
+        return ()
+    return () if held is None else held.values
+
+
+def _label(column: Column) -> bytes:
+    return column.type.label.encode()
 
 
 def _fields() -> frozenset[str]:

@@ -59,6 +59,7 @@ def closed_run(
     execution.memo.fields["note"].data = b'"memo"'
     attribute = execution.search_attributes.indexed_fields["CustomerId"]
     attribute.data = b'"c-7"'
+    attribute.metadata["encoding"] = b"json/plain"
     attribute.metadata["type"] = b"Keyword"
     return ClosedRun(
         namespace="shop", key=key, execution=execution, batches=batches, last_event_id=events

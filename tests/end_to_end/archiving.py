@@ -1,5 +1,8 @@
 """Namespaces that archive, for the tests: registered, and waited for."""
 
+import subprocess
+import sys
+
 from temporalio.api.enums.v1 import ArchivalState
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import (
@@ -10,6 +13,7 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 
 from tests.end_to_end.workers import until
+from tests.support.millrace_server import PROJECT
 
 ENABLED = ArchivalState.ARCHIVAL_STATE_ENABLED
 
@@ -56,3 +60,11 @@ async def until_archived(client: Client, namespace: str, count: int) -> list[Wor
 
     await until(is_there, f"{count} archived runs in {namespace}")
     return found
+
+
+def command(*arguments: str) -> str:
+    """Run a command of `millrace archive`; return what it printed."""
+    line = [sys.executable, "-m", "infra.cli", "archive", *arguments]
+    done = subprocess.run(line, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

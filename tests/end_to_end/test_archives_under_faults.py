@@ -1,0 +1,185 @@
+"""Archiving while things break: the node is killed, S3 fails, a run is poison. Nothing is lost."""
+
+import asyncio
+import random
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from temporalio.client import Client, WorkflowHistory
+
+from archival.archive import Archive
+from archival.opening import open_archive
+from archival.run import RunKey
+from archival.settings import ArchivalSettings, S3Settings
+from tests.archival.runs import closed_run
+from tests.end_to_end.archiving import archiving_namespace, command, until_archived
+from tests.end_to_end.workers import fresh, until, working
+from tests.end_to_end.workflows import Echo
+from tests.support.millrace_server import MillraceServer
+from tests.support.s3_real import FaultyS3, make_bucket, s3_server
+
+RUNS = 60
+QUICK = ("--set", "archival.gather_s=0.1", "--set", "archival.retry_s=1")
+
+Expected = dict[str, tuple[str, WorkflowHistory]]
+"""Workflow id: run id and history, as the owner has them."""
+
+
+async def load(client: Client, count: int) -> list[str]:
+    """Run so many workflows to their ends; return their ids."""
+    ids = [fresh("order") for _ in range(count)]
+    async with working(client) as queue:
+        for at in range(0, count, 10):
+            some = ids[at : at + 10]
+            await asyncio.gather(
+                *(
+                    client.execute_workflow(Echo.run, "x", id=each, task_queue=queue)
+                    for each in some
+                )
+            )
+    return ids
+
+
+async def owned(client: Client, ids: list[str]) -> Expected:
+    """Return what the owners have of these runs: the fold of the log."""
+    found: Expected = {}
+    for each in ids:
+        handle = client.get_workflow_handle(each)
+        described = await handle.describe()
+        found[each] = (described.run_id, await handle.fetch_history())
+    return found
+
+
+def check_whole(archive: Archive, namespace_id: str, expected: Expected) -> None:
+    """Check that the archive has each run, once and event by event, and no other."""
+    rows = list(archive.lake(namespace_id).rows())
+    assert sorted(row.run_id for row in rows) == sorted(run_id for run_id, _ in expected.values())
+    for workflow_id, (run_id, live) in expected.items():
+        key = RunKey(namespace_id, workflow_id, run_id)
+        stored = [event for batch in archive.history(key) for event in batch.events]
+        assert stored == list(live.events)
+        assert archive.describe(key).key == key
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_v5_killed_while_it_archives_the_archive_equals_the_log(tmp_path: Path) -> None:
+    """Kill -9 of the node, four times under load: each run is archived, whole and once."""
+    uri = (tmp_path / "archive").as_uri()
+    server = MillraceServer(tmp_path, folder=tmp_path / "data", options=QUICK)
+    with server:
+        client = await Client.connect(server.address)
+        name = fresh("shop")
+        namespace_id = await archiving_namespace(client, name, uri)
+        ids: list[str] = []
+        for _ in range(4):
+            client = await Client.connect(server.address, namespace=name)
+            before = len(list((tmp_path / "archive").glob("*.history")))
+            ids += await load(client, RUNS // 4)
+
+            async def has_begun(before: int = before) -> bool:
+                return len(list((tmp_path / "archive").glob("*.history"))) > before
+
+            await until(has_begun, "some run of this round to be archived")
+            server.kill()
+            server.start()
+        client = await Client.connect(server.address, namespace=name)
+        expected = await owned(client, ids)
+        await until_archived(client, name, RUNS)
+        check_whole(open_archive(uri), namespace_id, expected)
+        assert command("verify", uri).endswith(f"{RUNS} runs, 0 in trouble.\n")
+        await until(
+            lambda: _is_clear(server.kafka_address), "the backlog to be reported as archived"
+        )
+
+
+async def _is_clear(kafka: str) -> bool:
+    said = await asyncio.to_thread(command, "backlog", "--kafka", kafka)
+    return said == "Nothing waits: all that closed is archived.\n"
+
+
+@pytest.fixture
+def faulty() -> Iterator[tuple[FaultyS3, str]]:
+    """Yield a proxy in front of a real S3 server, and a bucket."""
+    with s3_server() as url, FaultyS3(url) as proxy:
+        bucket = f"test-{uuid.uuid4().hex}"
+        make_bucket(url, bucket)
+        yield proxy, bucket
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_v5_an_s3_that_fails_delays_and_loses_nothing(
+    tmp_path: Path, faulty: tuple[FaultyS3, str]
+) -> None:
+    """503, resets before and after the body was stored, half-read bodies, then away altogether.
+
+    Workflows go on meanwhile, the backlog is seen, and in the end each run is there once.
+    """
+    proxy, bucket = faulty
+    uri = f"s3://{bucket}/archive"
+    s3 = S3Settings(endpoint=proxy.url, path_style=True)
+    options = (
+        *QUICK,
+        *("--set", f"archival.s3.endpoint={proxy.url}"),
+        *("--set", "archival.s3.path_style=true"),
+        *("--set", "archival.s3.attempts_count=3"),
+    )
+    with MillraceServer(tmp_path, folder=tmp_path / "data", options=options) as server:
+        client = await Client.connect(server.address)
+        name = fresh("shop")
+        namespace_id = await archiving_namespace(client, name, uri)
+        client = await Client.connect(server.address, namespace=name)
+        chance = random.Random(9)
+        kinds = (*[""] * 20, "slow_down", "reset_before", "reset_after", "half_body")
+        proxy.plan = lambda _method, _path: chance.choice(kinds)
+        ids = await load(client, RUNS // 2)
+        proxy.plan = lambda _method, _path: "reset_before"
+        ids += await load(client, RUNS // 2)
+
+        async def is_seen() -> bool:
+            said = await asyncio.to_thread(command, "backlog", "--kafka", server.kafka_address)
+            return f"{name}: " in said and "runs wait" in said
+
+        await until(is_seen, "the backlog to be seen while S3 is away")
+        expected = await owned(client, ids)
+        proxy.plan = lambda _method, _path: chance.choice(kinds)
+        await until(lambda: _is_clear(server.kafka_address), "all to be archived")
+        proxy.plan = lambda _method, _path: ""
+        assert len(set(proxy.faults())) == 4
+        archive = open_archive(uri, ArchivalSettings(s3=s3))
+        check_whole(archive, namespace_id, expected)
+        archive.close()
+
+
+async def test_v5_a_poison_run_is_set_aside_and_tried_again_when_told(tmp_path: Path) -> None:
+    """Its place in the archive is taken by another history; it is shown, and the rest goes on."""
+    uri = (tmp_path / "archive").as_uri()
+    options = (*QUICK, "--set", "archival.state=paused")
+    server = MillraceServer(tmp_path, folder=tmp_path / "data", options=options)
+    with server:
+        client = await Client.connect(server.address)
+        name = fresh("shop")
+        namespace_id = await archiving_namespace(client, name, uri)
+        client = await Client.connect(server.address, namespace=name)
+        expected = await owned(client, await load(client, 3))
+        poison = next(iter(expected))
+        key = RunKey(namespace_id, poison, expected[poison][0])
+        archive = open_archive(uri)
+        archive.archive_history(closed_run(key))
+        server.stop()
+    server = MillraceServer(tmp_path, folder=tmp_path / "data", options=QUICK)
+    with server:
+        client = await Client.connect(server.address, namespace=name)
+        await until_archived(client, name, 2)
+        said = command("backlog", "--kafka", server.kafka_address)
+        assert said == f"set aside: {name} {poison} {key.run_id}: history was mutated\n"
+        archive.delete_history(key)
+        said = command("backlog", "--kafka", server.kafka_address, "--retry")
+        assert said.endswith("1 runs are tried again.\n")
+        await until_archived(client, name, 3)
+        check_whole(archive, namespace_id, expected)
+    archive.close()
