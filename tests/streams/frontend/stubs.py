@@ -11,7 +11,7 @@ from schemas.errors import NotTheOwner, ServiceError
 from schemas.temporal import query, service
 from streams.calls import asked as calls
 from streams.calls.waiters import Waiters
-from streams.frontend.services import Services
+from streams.frontend.services import Archives, Services
 from streams.frontend.settings import FrontendSettings
 from topology.decision import Namespace
 from topology.effects import TaskKind
@@ -299,6 +299,7 @@ class World:
     matching: StubMatching = field(default_factory=StubMatching)
     queries: StubQueries = field(default_factory=StubQueries)
     settings: FrontendSettings = field(default_factory=FrontendSettings)
+    archives: Archives | None = None
 
     def services(self) -> Services:
         """The bundle that functions get."""
@@ -313,6 +314,7 @@ class World:
             random=CountingRandom(),
             waiters=Waiters(limit=self.settings.max_pollers),
             settings=self.settings,
+            archives=self.archives,
         )
 
 
