@@ -207,8 +207,8 @@ def _wanted(options: argparse.Namespace) -> "Filter | None":
     if not options.query:
         return None
     from schemas.errors import InvalidArgument  # noqa: PLC0415  # help need not wait for it
-    from search.query.resolve import Names, list_query  # noqa: PLC0415
-    from streams.archival.filters import Wanted  # noqa: PLC0415
+    from search.query.resolve import Names, list_query  # noqa: PLC0415  # help need not wait for it
+    from streams.archival.filters import Wanted  # noqa: PLC0415  # help need not wait for it
 
     names = Names(_types(options), allows_order_by=False)
     try:

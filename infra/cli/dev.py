@@ -106,6 +106,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--db-filename", "-f", metavar="FOLDER", help="folder for the data; none: a temporary one"
     )
     keeping.add_argument(
+        "--archive",
+        nargs="?",
+        const="",
+        metavar="URI",
+        help="archive closed workflows of namespaces registered from now on, in a folder beside "
+        "the data or at a URI (file:///path, s3://bucket/path)",
+    )
+    keeping.add_argument(
         "--kafka", metavar="HOST:PORT", help="use this Kafka instead of the embedded broker"
     )
     telling = parser.add_argument_group("telling")
@@ -153,6 +161,10 @@ def _settings(options: argparse.Namespace) -> Loaded:
         for name, path in _PATHS.items()
         if getattr(options, name) is not None
     }
+    if options.archive is not None:
+        flags["archival.namespace_state"] = "enabled"
+    if options.archive:
+        flags |= dict.fromkeys(("archival.history_uri", "archival.visibility_uri"), options.archive)
     for one in options.dynamic_config_value:
         name, _, value = one.partition("=")
         if name in _DYNAMIC:

@@ -42,6 +42,15 @@ def test_options_become_settings(line: str, launched: list[Settings]) -> None:
     assert launched[0].metrics.port == 9
 
 
+@pytest.mark.parametrize(("line", "uri"), [("--archive", ""), ("--archive s3://cold", "s3://cold")])
+def test_archives_are_turned_on(line: str, uri: str, launched: list[Settings]) -> None:
+    """For namespaces that are registered from now on, with or without a place."""
+    assert commands.run(["dev", *line.split()]) == 0
+    archival = launched[0].archival
+    assert archival.namespace_state == "enabled"
+    assert (archival.history_uri, archival.visibility_uri) == (uri, uri)
+
+
 def test_the_last_folder_wins(launched: list[Settings]) -> None:
     """`make dev` gives one, and its user may give another."""
     commands.run(["dev", "--db-filename", "./a", "-f", "./b"])
