@@ -38,9 +38,9 @@ def describe_execution(
     if row.parent_run_id:
         shown.parent_namespace_id = given.parent_workflow_namespace_id
         shown.parent_execution.CopyFrom(given.parent_workflow_execution)
-    if run.memo:
-        shown.memo.ParseFromString(run.memo)
-    if run.search_attributes:
-        shown.search_attributes.ParseFromString(run.search_attributes)
+    shown.memo.SetInParent()  # there even if empty: the Go SDK reads through them
+    shown.search_attributes.SetInParent()
+    shown.memo.MergeFromString(run.memo)
+    shown.search_attributes.MergeFromString(run.search_attributes)
     if given.HasField("priority"):
         shown.priority.CopyFrom(given.priority)

@@ -306,7 +306,7 @@ class Connection(asyncio.Protocol):
         if call.timer is not None:
             call.timer.cancel()
         outgoing = self._waiting.pop(call.stream_id, None)
-        block = refusal(None) if outgoing is None else wire.OK_BLOCK
+        block = refusal(None, limit_bytes=0) if outgoing is None else wire.OK_BLOCK
         self._session.say_headers(call.stream_id, block, is_last=True)
         self._wake()
 
@@ -317,7 +317,7 @@ class Connection(asyncio.Protocol):
         if call.timer is not None:
             call.timer.cancel()
         has_begun = self._waiting.pop(call.stream_id, None) is not None
-        block = refusal(error, has_begun=has_begun)
+        block = refusal(error, limit_bytes=self._session.headers_limit_bytes, has_begun=has_begun)
         self._session.say_headers(call.stream_id, block, is_last=True)
         self._wake()
 

@@ -26,6 +26,7 @@ _DEFAULT_WINDOW_BYTES = 65_535
 _SLACK_BYTES = 64 * 1024
 _FRAME_BYTES = 256 * 1024
 _HEADERS_BYTES = 16 * 1024
+_UNSAID_HEADERS_BYTES = 1024 * 1024
 _CACHED_BLOCKS = 256
 _LAST_STREAM = 2**31 - 1
 _REQUEST = HeaderValidationFlags(
@@ -149,6 +150,15 @@ class Session(H2Connection):
 
     # What goes out.
 
+    @property
+    def headers_limit_bytes(self) -> int:
+        """How large a header list the client surely takes, as HTTP/2 counts it.
+
+        C-core refuses some calls from half of what it announces on.
+        """
+        announced = self.remote_settings.max_header_list_size
+        return announced // 2 if announced else _UNSAID_HEADERS_BYTES
+
     def room_bytes(self, stream_id: int) -> int:
         """Return how large a DATA frame of a stream may be now."""
         stream = self.streams.get(stream_id)
@@ -175,8 +185,9 @@ class Session(H2Connection):
         if not self._is_table_shrunk:
             self._is_table_shrunk = True
             block = wire.SHRUNK_TABLE + block
-        flags = wire.END_HEADERS | (wire.END_STREAM if is_last else 0)
-        self._data_to_send += wire.frame(wire.HEADERS, flags, stream_id, block)
+        self._data_to_send += wire.header_frames(
+            stream_id, block, is_last=is_last, frame_bytes=self.max_outbound_frame_size
+        )
         if is_last:
             self._ended(stream_id)
 

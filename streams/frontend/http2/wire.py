@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterable
 from urllib.parse import quote_from_bytes
 
-DATA_FRAME, HEADERS, RST_STREAM = 0x0, 0x1, 0x3
+DATA_FRAME, HEADERS, RST_STREAM, CONTINUATION = 0x0, 0x1, 0x3, 0x9
 END_STREAM, END_HEADERS = 0x1, 0x4
 
 _HEAD = struct.Struct(">HBBBI")  # length (24 bits), type, flags, stream id
@@ -24,6 +24,19 @@ def frame(kind: int, flags: int, stream_id: int, payload: bytes) -> bytes:
     """Return a frame."""
     size = len(payload)
     return _HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream_id) + payload
+
+
+def header_frames(stream_id: int, block: bytes, *, is_last: bool, frame_bytes: int) -> bytes:
+    """Return a block as HEADERS, and CONTINUATION where it is longer than a frame may be."""
+    pieces = [block[at : at + frame_bytes] for at in range(0, len(block), frame_bytes)]
+    frames = []
+    for number, piece in enumerate(pieces, 1):
+        flags = END_HEADERS if number == len(pieces) else 0
+        if number == 1 and is_last:
+            flags |= END_STREAM
+        kind = HEADERS if number == 1 else CONTINUATION
+        frames.append(frame(kind, flags, stream_id, piece))
+    return b"".join(frames)
 
 
 def block(headers: Iterable[tuple[bytes, bytes]], *, with_status: bool = False) -> bytes:

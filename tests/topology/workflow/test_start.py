@@ -43,6 +43,14 @@ def test_a_plain_run(scene: Scene) -> None:
     assert golden("start_plain") == scene.record()
 
 
+def test_description_has_memo_and_attributes_even_if_empty(scene: Scene) -> None:
+    """The Go SDK reads through both without a look at whether they are there."""
+    begin(scene)
+    shown = scene.described("w").workflow_execution_info
+    assert shown.HasField("memo")
+    assert shown.HasField("search_attributes")
+
+
 def test_timeouts_that_do_not_fit_are_capped(scene: Scene) -> None:
     """The run within the execution, the task within the run and the maximum."""
     given: dict[str, dict[str, Any]] = {

@@ -114,6 +114,17 @@ async def test_refusal_text_survives(channel: grpc.aio.Channel) -> None:
     assert caught.value.details() == text
 
 
+async def test_refusal_is_as_long_as_the_client_takes(channel: grpc.aio.Channel) -> None:
+    """A text longer than the client's header list is cut; the call is refused all the same."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await channel.unary_unary(f"{_PATH}Fail")(("%" * 30_000).encode())
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    found = caught.value.details()
+    assert found
+    assert 2_000 < len(found) < 30_000
+    assert set(found) == {"%"}
+
+
 @pytest.mark.parametrize("kind", ["cancel", "deadline", "close"])
 async def test_given_up_call_is_cancelled(service: Service, kind: str) -> None:
     """A reset, a deadline or a lost connection cancels what runs."""

@@ -100,6 +100,17 @@ def test_long_header_values_are_read() -> None:
         assert decoder.decode(block)[1] == ("grpc-message", "x" * size)
 
 
+def test_block_longer_than_a_frame_is_continued() -> None:
+    """A long refusal goes out as HEADERS and CONTINUATION."""
+    pair = Pair()
+    stream_id = pair.ask()
+    block = wire.block([(b"grpc-message", b"x" * 40_000)], with_status=True)
+    pair.session.say_headers(stream_id, block, is_last=True)
+    _, heard = pair.exchange()
+    answers = [one for one in heard if isinstance(one, events.ResponseReceived)]
+    assert dict(answers[0].headers)["grpc-message"] == "x" * 40_000
+
+
 def test_answer_has_to_fit_the_windows() -> None:
     """A client's small window is kept: what does not fit is not written at once."""
     pair = Pair(INITIAL_WINDOW_SIZE=10)
