@@ -127,9 +127,11 @@ class RocksStore:
                 batch.put(key, value)
         self._db.write(batch)
 
-    def delete_range(self, start: bytes, end: bytes) -> None:
-        """Delete all rows in [start, end) by one mark, however many they are."""
-        self._db.delete_range(start, end)
+    def delete_prefix(self, prefix: bytes) -> None:
+        """Delete all rows whose keys have a prefix, by one mark, however many they are."""
+        end = prefix_end(prefix)
+        assert end is not None, f"expected a prefix with keys above it, found {prefix!r}"
+        self._db.delete_range(prefix, end)
 
     def discard(self) -> None:
         """Empty the store (L6)."""

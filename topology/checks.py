@@ -97,6 +97,11 @@ def check_terminate(request: service.TerminateWorkflowExecutionRequest, _size_by
     check_links(request.links)
 
 
+def check_delete(request: service.DeleteWorkflowExecutionRequest, _size_bytes: int) -> None:
+    """Check a DeleteWorkflowExecution."""
+    check_execution(request.workflow_execution)
+
+
 def with_default_reason(request: service.TerminateWorkflowExecutionRequest) -> bool:
     """Give a termination Temporal's reason and name where it has none; True: it had not."""
     if request.reason and request.identity:
@@ -162,6 +167,7 @@ CHECKS: Mapping[str, Check] = {
     "SignalWorkflowExecution": check_signal,
     "RequestCancelWorkflowExecution": check_cancel,
     "TerminateWorkflowExecution": check_terminate,
+    "DeleteWorkflowExecution": check_delete,
     "RespondActivityTaskCompletedById": check_activity_end,
     "RespondActivityTaskFailedById": check_activity_end,
     "RespondActivityTaskCanceledById": check_activity_end,

@@ -8,7 +8,7 @@ batches of the engine can touch.
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
-from schemas.errors import InvalidArgument, NotFound, Unimplemented
+from schemas.errors import InvalidArgument, NotFound, Stale, Unimplemented
 from schemas.rows import pack
 from schemas.temporal import common
 from topology import forwards
@@ -18,6 +18,7 @@ from topology.decision import (
     Change,
     Decision,
     Namespace,
+    Reply,
     ReplyBody,
     Rows,
     StateFact,
@@ -26,11 +27,12 @@ from topology.decision import (
 from topology.effects import Forward, Quote
 from topology.namespace import decide as namespaces
 from topology.namespace.archival import Archivals
-from topology.own_work import FireDue
+from topology.own_work import Expire, FireDue
 from topology.turn import Turn
 from topology.workflow import (
     answers,
     buffering,
+    deletion,
     evolve,
     execution,
     histories,
@@ -44,6 +46,7 @@ from topology.workflow.limits import Limits, excess_of
 from topology.workflow.state import Current, Run
 
 CACHED_RUNS = 16_384
+_NOBODYS = Namespace("", "", 0, 0)  # of several workflows
 _TOO_LARGE = "Transaction size exceeds limit."
 
 Written = dict[bytes, bytes | None]
@@ -64,8 +67,8 @@ class Core:
         self._rows = rows
         self._limits = limits or Limits()
         self._archivals = archivals or Archivals()
-        self._runs: OrderedDict[str, Run] = OrderedDict()
-        self._currents: OrderedDict[bytes, Current] = OrderedDict()
+        self._runs: OrderedDict[str, Run | None] = OrderedDict()
+        self._currents: OrderedDict[bytes, Current | None] = OrderedDict()
 
     # -- decide
 
@@ -74,6 +77,8 @@ class Core:
         if ask.method in namespaces.COMMANDS:
             moment = namespaces.Moment(now, seed, self._archivals)
             return namespaces.decide(ask, self._rows, moment)
+        if ask.method == "Expire":
+            return self._expire(ask.request, now)
         command = COMMANDS.get(ask.method)
         if command is None:
             raise Unimplemented(f"method {ask.method} is not served yet")
@@ -161,9 +166,14 @@ class Core:
     # -- what is due
 
     def due(self, rows: Rows, *, after: bytes, until: int, limit: int) -> list[tuple[bytes, Ask]]:
-        """Return one FireDue for each run with something due, oldest first, with its due key."""
+        """Return one FireDue for each run with something due, oldest first, with its due key.
+
+        Behind a key of closed runs whose retention is over: one Expire for all of them.
+        """
+        if after.startswith(keys.EXPIRY):
+            return _expiring(rows, after=after, until=until, limit=limit)
         found: dict[str, tuple[bytes, Ask]] = {}
-        for key, _ in rows.scan(b"d", after):
+        for key, _ in rows.scan(keys.DUE, after):
             due_at, run_id = keys.due_of(key)
             if due_at > until or len(found) == limit:
                 break
@@ -177,10 +187,14 @@ class Core:
         return list(found.values())
 
     def next_due_at(self, rows: Rows, *, after: bytes) -> int | None:
-        """Return the instant of the first due row from a key on."""
-        for key, _ in rows.scan(b"d", after):
+        """Return the instant of the first row of the same kind from a due key on."""
+        for key, _ in rows.scan(after[:1] or keys.DUE, after):
             return keys.due_of(key)[0]
         return None
+
+    def rows_of_deleted(self, key: bytes) -> tuple[bytes, ...]:
+        """Return the prefixes of what is to be erased, by the key that says so."""
+        return keys.prefixes_of_deleted(key)
 
     # -- the cache
 
@@ -221,9 +235,31 @@ class Core:
         self._keep_current(turn.ask.namespace.id, turn.ask.workflow_id, turn.current, written)
         return turn.decision(written)
 
+    def _expire(self, ask: Expire, now: int) -> Decision:
+        """Delete the runs whose retention is over; raises Stale."""
+        written: Written = {}
+        changes: list[Change] = []
+        for run_id in ask.run_ids:
+            run = self._load_row(run_id)
+            if run is None:
+                continue
+            try:
+                change = deletion.expired(run.execution, now)
+            except Stale:
+                continue
+            self._bury(run, change, written)
+            changes.append(change)
+        if not changes:
+            raise Stale("expected closed runs whose retention is over, found none")
+        return Decision(changes, [], [Reply(b"", "expired", "", b"")], written)
+
     def _fold_run(self, change: Change, written: Written) -> None:
-        is_new = isinstance(change.facts[0], StateFact) and change.facts[0].name == "RunOpened"
-        before = None if is_new else self._load(change.run_id)
+        first = change.facts[0]
+        name = first.name if isinstance(first, StateFact) else ""
+        if name == "RunDeleted":
+            before = self._load_row(change.run_id)
+        else:
+            before = None if name == "RunOpened" else self._load(change.run_id)
         after = evolve.fold(before, change.facts)
         current = self._current(change.namespace_id, change.id)
         if before is None:
@@ -232,7 +268,21 @@ class Core:
         self._keep(before, after, change, written)
         self._keep_current(change.namespace_id, change.id, current, written)
 
+    def _bury(self, before: Run | None, change: Change, written: Written) -> None:
+        """Forget a run; what is stored of it is not to be loaded until the deletion is stored."""
+        written.update(run_rows.deleted_rows(before, change.run_id))
+        self._runs[change.run_id] = None
+        self._runs.move_to_end(change.run_id, last=False)
+        current = self._current(change.namespace_id, change.id)
+        if current is not None and current.run_id == change.run_id:
+            key = keys.current_key(change.namespace_id, change.id)
+            written[key] = self._currents[key] = None
+            self._currents.move_to_end(key, last=False)
+
     def _keep(self, before: Run | None, after: Run, change: Change, written: Written) -> None:
+        if after.is_deleted:
+            self._bury(before, change, written)
+            return
         written.update(run_rows.changed_rows(before, after, change.facts))
         if after.fresh_rows:
             after = run_rows.without_fresh(after)
@@ -253,19 +303,44 @@ class Core:
         self._currents.move_to_end(key)
 
     def _load(self, run_id: str) -> Run | None:
-        run = self._runs.get(run_id)
-        if run is None:
-            run = run_rows.load(self._rows, run_id)
-            if run is not None:
-                self._runs[run_id] = run
+        if run_id in self._runs:
+            return self._runs[run_id]
+        run = run_rows.load(self._rows, run_id)
+        if run is not None:
+            self._runs[run_id] = run
         return run
+
+    def _load_row(self, run_id: str) -> Run | None:
+        """Return a run, or of one that is not at hand its execution, for a closed one is no more.
+
+        Nothing is kept: it is about to be deleted.
+        """
+        if run_id in self._runs:
+            return self._runs[run_id]
+        return run_rows.load_row(self._rows, run_id)
 
     def _current(self, namespace_id: str, workflow_id: str) -> Current | None:
         key = keys.current_key(namespace_id, workflow_id)
-        known = self._currents.get(key)
-        if known is None and (row := self._rows.get(key)) is not None:
-            known = self._currents[key] = run_rows.unpack_current(row)
+        if key in self._currents:
+            return self._currents[key]
+        row = self._rows.get(key)
+        if row is None:
+            return None
+        known = self._currents[key] = run_rows.unpack_current(row)
         return known
+
+
+def _expiring(rows: Rows, *, after: bytes, until: int, limit: int) -> list[tuple[bytes, Ask]]:
+    """Return one Expire of so many closed runs, with the last one's key."""
+    found: list[str] = []
+    last = b""
+    for key, _ in rows.scan(keys.EXPIRY, after):
+        due_at, run_id = keys.due_of(key)
+        if due_at > until or len(found) == limit:
+            break
+        found.append(run_id)
+        last = key
+    return [(last, Ask("Expire", _NOBODYS, "", Expire(tuple(found))))] if found else []
 
 
 def _run_named(ask: Ask) -> str:

@@ -54,6 +54,10 @@ class Machine(Protocol):
         """Return the instant of the first due row behind `after`, if any."""
         ...
 
+    def rows_of_deleted(self, key: bytes) -> Sequence[bytes]:
+        """Return the prefixes of rows that nobody reads any more, by the key that tells of them."""
+        ...
+
     def forget(self) -> None:
         """Drop every cached entity: what was decided may not have been accepted."""
         ...

@@ -60,6 +60,12 @@ class QuarantineDue(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Expire(msgspec.Struct, frozen=True):
+    """The retention of closed runs is over: method `Expire`. Nothing to delete is `Stale`."""
+
+    run_ids: tuple[str, ...]
+
+
 class Archived(msgspec.Struct, frozen=True):
     """A closed run is archived, as its RunKept asked (V5): method `Archived`.
 

@@ -14,6 +14,7 @@ _COMMANDS: dict[str, type[Message]] = {
         "SignalWithStartWorkflowExecution",
         "RequestCancelWorkflowExecution",
         "TerminateWorkflowExecution",
+        "DeleteWorkflowExecution",
         "ResetStickyTaskQueue",
         "RespondWorkflowTaskCompleted",
         "RespondWorkflowTaskFailed",

@@ -155,7 +155,7 @@ class Turn:
         self._focus = opened.run_id
         self.opened.add(opened.run_id)
         self.runs[opened.run_id] = self._folds.on_private(None, opened)
-        self._note(_state_fact(opened))
+        self._note(state_fact(opened))
         self.current = Current(
             run_id=opened.run_id,
             status=1,
@@ -174,7 +174,7 @@ class Turn:
         """Record what happened and fold it; return the event id (0: private, or buffered)."""
         if isinstance(fact, Private):
             self.runs[self._focus] = self._folds.on_private(self.state, fact)
-            self._note(_state_fact(fact))
+            self._note(state_fact(fact))
             return 0
         task = self.execution.task
         is_out = task is not None and task.is_started
@@ -233,5 +233,6 @@ class Turn:
         change.facts.append(fact)
 
 
-def _state_fact(fact: Private) -> StateFact:
+def state_fact(fact: Private) -> StateFact:
+    """Return a private fact as it stands in the log."""
     return StateFact(type(fact).__name__, _encode(fact))

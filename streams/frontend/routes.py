@@ -140,6 +140,9 @@ ROUTES: Final[dict[str, Route]] = {
     "TerminateWorkflowExecution": Route(
         service.TerminateWorkflowExecutionRequest, _by_workflow_execution
     ),
+    "DeleteWorkflowExecution": Route(
+        service.DeleteWorkflowExecutionRequest, _by_workflow_execution
+    ),
     "DescribeWorkflowExecution": Route(service.DescribeWorkflowExecutionRequest, _by_execution),
     "GetWorkflowExecutionHistory": Route(
         service.GetWorkflowExecutionHistoryRequest,

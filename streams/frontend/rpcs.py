@@ -40,6 +40,7 @@ WORKFLOW_SERVICE: Final[dict[str, Function]] = {
     "SignalWithStartWorkflowExecution": workflow.signal_with_start,
     "RequestCancelWorkflowExecution": workflow.request_cancel,
     "TerminateWorkflowExecution": workflow.terminate,
+    "DeleteWorkflowExecution": workflow.delete,
     "DescribeWorkflowExecution": workflow.describe,
     "GetWorkflowExecutionHistory": history.page,
     "GetWorkflowExecutionHistoryReverse": history.page_reverse,

@@ -17,9 +17,8 @@ _REASONS: Final[dict[str, tuple[str, ...]]] = {
         "UpdateWorkflowExecution",
         "PollWorkflowExecutionUpdate",
     ),
-    "reset, deletion and pause of workflows are not built yet": (
+    "reset and pause of workflows are not built yet": (
         "ResetWorkflowExecution",
-        "DeleteWorkflowExecution",
         "UpdateWorkflowExecutionOptions",
         "PauseWorkflowExecution",
         "UnpauseWorkflowExecution",

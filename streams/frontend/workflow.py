@@ -1,4 +1,4 @@
-"""Start, signal, cancel, terminate and describe workflows.
+"""Start, signal, cancel, terminate, delete and describe workflows.
 
 Each function checks the request and hands it to the owner of the workflow id: what changes
 something as a command, what only looks as a read. Who may start what is decided by topology.
@@ -12,6 +12,7 @@ from streams.frontend.services import Services
 from streams.frontend.transport import Call
 from topology.checks import (
     check_cancel,
+    check_delete,
     check_signal,
     check_signal_with_start,
     check_start,
@@ -110,6 +111,20 @@ async def terminate(services: Services, call: Call) -> bytes:
         request.workflow_execution.workflow_id,
         "TerminateWorkflowExecution",
         packed,
+        timeout_s=services.time_left(call),
+    )
+
+
+async def delete(services: Services, call: Call) -> bytes:
+    """DeleteWorkflowExecution: an open run is terminated first and goes soon after."""
+    request = parse(service.DeleteWorkflowExecutionRequest, call.request)
+    namespace = await namespace_of(services, request.namespace)
+    check_delete(request, len(call.request))
+    return await services.gateway.ask(
+        namespace,
+        request.workflow_execution.workflow_id,
+        "DeleteWorkflowExecution",
+        call.request,
         timeout_s=services.time_left(call),
     )
 

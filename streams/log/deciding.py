@@ -282,13 +282,16 @@ class Deciding:
                 self._writing.record(self._key(ask), decision, (ask,), moment)
 
     def _quarantine(self, ask: Ask, reason: str, moment: Moment) -> None:
+        """Have a due ask that raises tried no more; deletions are, by the next owner."""
         due = ask.request
-        assert isinstance(due, FireDue), f"expected a due ask, found {due!r}"
-        private = QuarantineDue(due.run_id, reason[-2_000:])
-        quarantine = Ask("QuarantineDue", ask.namespace, ask.workflow_id, private)
         letter = letters.timer_letter(
             self._folded.partition, self._key(ask), reason=reason, at=moment.now
         )
+        if not isinstance(due, FireDue):
+            self._writing.record(self._key(ask), Decision([], [letter], [], {}), (), moment)
+            return
+        private = QuarantineDue(due.run_id, reason[-2_000:])
+        quarantine = Ask("QuarantineDue", ask.namespace, ask.workflow_id, private)
         try:
             decision = self._folded.machine.decide(
                 quarantine, now=moment.now, seed=moment.next_seed()

@@ -16,6 +16,7 @@ from streams.log import position as positions
 from streams.log.accept import accepts_claim, accepts_transition
 from streams.log.answers import Answers
 from streams.log.batch import Batch
+from streams.log.erasing import Erasing
 from streams.log.faults import LogFault
 from streams.log.layers import Layers, Rows
 from streams.log.outbox_rows import OutboxRows
@@ -53,6 +54,7 @@ class Folded:
         self.machine = make_machine(self.layers)
         self.answers = Answers(settings)
         self.outbox = OutboxRows()
+        self.erasing = Erasing(store, self.machine, self.outbox)
         self.position = Position()
         self._settings = settings
         self.partitions = partitions
@@ -90,8 +92,10 @@ class Folded:
         rows[positions.KEY] = positions.row_of(self.position)
         self.store.write(rows)
         self._forget_replay()
+        self.erasing.put(self.position.seq, rows)
         self.layers.drop()
         self.machine.settle()
+        self.erasing.step(self._settings.expiry_count)
         return is_dense
 
     def _fold_one(self, record: Record, rows: Rows) -> None:
@@ -166,7 +170,16 @@ class Folded:
         at.recorded_at = max(at.recorded_at, batch.recorded_at)
         rows[positions.KEY] = positions.row_of(at)
         self.store.write(rows)
+        self.erasing.put(at.seq, rows)
         self.layers.land()
+
+    def forget_done(self, done: Sequence[int]) -> None:
+        """Forget effects that are done, between two batches."""
+        rows: Rows = {}
+        for seq in done:
+            self.outbox.delete(seq, rows)
+        if rows:
+            self.store.write(rows)
 
     def accept_claim(self, claim: Claim) -> None:
         """Take in our own claim, acknowledged where the log ended."""
@@ -221,6 +234,7 @@ class Folded:
         self.position = positions.load(self.store)
         self.answers.load(self.store)
         self.outbox.load(self.store)
+        self.erasing.load(self.position.seq)
 
     def fault(self, error: Exception) -> LogFault:
         """Return what a fold that raised means: its record is the next one (L7)."""

@@ -59,6 +59,13 @@ class OutboxRows:
             self._seqs.discard(seq)
             rows[_key(seq)] = None
 
+    def done_below(self) -> int | None:
+        """Return the seq of the first row; None: there is no row."""
+        order = self._order
+        while order and order[0] not in self._seqs:
+            order.popleft()
+        return order[0] if order else None
+
     def outstanding(self, store: Store) -> Iterator[tuple[int, list[Effect]]]:
         """Yield what is yet to be performed, in order."""
         for seq in sorted(self._seqs):

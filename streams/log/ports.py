@@ -55,6 +55,10 @@ class Store(Protocol):
         """Write rows atomically; None deletes."""
         ...
 
+    def delete_prefix(self, prefix: bytes) -> None:
+        """Delete all rows whose keys have a prefix, by one mark."""
+        ...
+
     def discard(self) -> None:
         """Empty the store (L6)."""
         ...

@@ -7,7 +7,7 @@ starve each other. The first append whose outcome is not exactly the expected on
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from enum import Enum, auto
 
 import structlog
@@ -20,6 +20,7 @@ from streams.log.batch import Batch
 from streams.log.commands import Command, Poison
 from streams.log.counts import Counts
 from streams.log.deciding import Deciding, Unwritten
+from streams.log.expiry import Expiry
 from streams.log.folded import Folded
 from streams.log.forwarding import Forwarding
 from streams.log.intake import Intake, Taken
@@ -82,6 +83,7 @@ class Serving:
             lambda: outside.admin.end(EVENTS, folded.partition), on_ahead=self._wake.set
         )
         self._timers = Timers(self._wake.set)
+        self._expiry = Expiry(folded, self.outbox, outside, wake=self._wake.set)
         self._writing = Writing(folded, settings, performed=self.outbox.performed)
         self._deciding = Deciding(
             folded,
@@ -127,6 +129,7 @@ class Serving:
         self._writing.begin(claimed.topic_ids)
         self.intake.begin(claimed.wanted, claimed.gate, at=self._outside.clock.monotonic())
         self._timers.begin()
+        self._expiry.begin()
         self._unsettled = 0
         self._wants_claim = False
         self.outbox.stop()
@@ -143,6 +146,7 @@ class Serving:
         self._writing.drop()
         self._folded.drop()
         self._timers.begin()
+        self._expiry.begin()
         self._flight = None
         self._read_for = {}
         self._head = self._unwritten = self._unblocked = None
@@ -192,6 +196,7 @@ class Serving:
     def _arm(self) -> None:
         """Arm the wake-up for timers, unless an append in flight will wake the loop anyway."""
         now = self.clock.now()
+        self._expiry.arm(now)
         if not self._timers.is_due(now, self.waiting):
             self._timers.arm(now)
         elif self._flight is None:
@@ -252,6 +257,7 @@ class Serving:
         is_more = self._decide_own(moment)
         is_more |= self._decide_commands(moment)
         is_more |= self._fire_due(moment)
+        self._expire(moment)
         return is_more or self._unwritten is not None
 
     def _decide_own(self, moment: Moment) -> bool:
@@ -342,14 +348,30 @@ class Serving:
             now=moment.now,
             limit=settings.timers_count,
         )
+        if not self._fired(due, moment):
+            self._timers.rescan()
+            return True
+        return self._timers.is_due(moment.now, self.waiting)
+
+    def _expire(self, moment: Moment) -> None:
+        """Delete some of the runs whose retention is over; the rest has its own wake-up."""
+        if self._unwritten is not None or not self._expiry.may_step(moment.now):
+            return
+        if not self.intake.may_fire(at=self._outside.clock.monotonic()):
+            return
+        if not self._fired(self._expiry.step(moment.now), moment):
+            self._expiry.rescan()
+        self._expiry.rest()
+
+    def _fired(self, due: Iterable[Ask], moment: Moment) -> bool:
+        """Decide what is due; False: one could not be written, nor could those behind it."""
         for ask in due:
             try:
                 self._deciding.fire(ask, moment)
             except Unwritable as error:
                 self._unwritten = Unwritten(error, b"", None)
-                self._timers.rescan()
-                return True
-        return self._timers.is_due(moment.now, self.waiting)
+                return False
+        return True
 
     # -- append and apply
 
@@ -391,6 +413,7 @@ class Serving:
         self._counts.accepted += flight.count
         self.clock.appended(acknowledged[-1].appended_at)
         self._timers.on_written(written)
+        self._expiry.on_written(written)
         self._settle()
         self._leave(batch)
         return True

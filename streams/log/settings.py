@@ -26,6 +26,10 @@ class EngineSettings(msgspec.Struct, frozen=True):
     """Asks decided before the loop gets its turn."""
     timers_count: int = 32
     """Due timers fired between two slices of commands (T2)."""
+    expiry_count: int = 64
+    """Closed runs deleted in one transition once their retention is over."""
+    expiry_factor: float = 0.1
+    """Most of a partition's time that such deletions may take, a fraction."""
     transition_max_bytes: int = 4 << 20
     """Beyond it an ask is decided again as the termination Temporal prescribes (L14)."""
     letter_max_bytes: int = 1 << 20

@@ -1,8 +1,7 @@
-"""Due timers of one partition: found behind a cursor, in bounded batches, one armed wake-up.
+"""Due timers of one partition: which may fire now, and one armed wake-up for the next.
 
-Everything below the cursor was fired or is gone, so rows that were deleted are never scanned
-again; a row that is written below it sets it back. What a due row means is the core's question;
-only the order of their keys is known here: `b"d"` and the instant (8 bytes, big-endian ns).
+Rows and their order are `due_line.py`'s. Timers of a workflow whose heartbeats are on their way
+wait for those (T3).
 """
 
 import asyncio
@@ -10,13 +9,13 @@ from collections.abc import Callable
 from typing import Final
 
 from schemas.instants import SECOND
+from streams.log.due_line import DueLine
 from streams.log.layers import Layers, Rows
 from streams.log.waiting import Waiting
 from topology.decision import Ask
 from topology.machine import Machine
 
 PREFIX: Final = b"d"
-_FIRST: Final = PREFIX[0]
 _FAR_S: Final = 3600.0
 _SOON_S: Final = 0.001
 """A clock that runs at half speed would else ring ever sooner (T1)."""
@@ -28,60 +27,42 @@ class Timers:
 
     def __init__(self, wake: Callable[[], object]) -> None:
         self._wake = wake
-        self._cursor = PREFIX
-        self._next_at: int | None = None
-        self._is_known = False
+        self._line = DueLine(PREFIX)
         self._held: dict[tuple[str, str], bytes] = {}
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at: int | None = None
 
     def begin(self) -> None:
         """Begin anew: scan from the first row on."""
-        self._cursor, self._next_at, self._is_known = PREFIX, None, False
+        self._line.begin()
         self._held.clear()
         self.disarm()
 
     def on_written(self, rows: Rows) -> None:
         """Look at rows that were stored for new due ones."""
-        for key, value in rows.items():
-            if key[0] == _FIRST and value is not None:
-                at = int.from_bytes(key[1:9])
-                if self._next_at is None or at < self._next_at:
-                    self._next_at = at
-                self._cursor = min(self._cursor, key)
+        self._line.on_written(rows)
 
     def due(
         self, machine: Machine, layers: Layers, waiting: Waiting, *, now: int, limit: int
     ) -> list[Ask]:
         """Return what is due now, oldest first, and go past it."""
         if waiting.released() and self._held:
-            self._cursor = min(self._cursor, *self._held.values())
+            self._line.back_to(min(self._held.values()))
             self._held.clear()
-            self._is_known = False
-        if not self._is_known:
-            self._next_at = machine.next_due_at(layers, after=self._cursor)
-            self._is_known = True
-        if self._next_at is None or self._next_at > now:
-            return []
-        found = machine.due(layers, after=self._cursor, until=now, limit=limit)
-        if found:
-            self._cursor = found[-1][0] + b"\x00"
-        self._next_at = machine.next_due_at(layers, after=self._cursor)
+        found = self._line.find(machine, layers, now=now, limit=limit)
         return [ask for key, ask in found if not self._is_held(key, ask, waiting)]
 
     def rescan(self) -> None:
         """What was returned last was not all decided: return it again."""
-        self._cursor, self._is_known = PREFIX, False
+        self._line.rescan()
 
     def is_due(self, now: int, waiting: Waiting) -> bool:
         """Whether `due` may have something to return."""
-        if waiting.has_released() and self._held:
-            return True
-        return not self._is_known or (self._next_at is not None and self._next_at <= now)
+        return (waiting.has_released() and bool(self._held)) or self._line.is_due(now)
 
     def arm(self, now: int) -> None:
         """Arm the wake-up for what is due next."""
-        at = self._next_at
+        at = self._line.next_at
         if at == self._alarm_at:
             return
         self.disarm()

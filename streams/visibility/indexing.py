@@ -1,7 +1,7 @@
 """What happened to a run as a change of its searchable record. Pure.
 
 A record is replaced whole, so a change needs the record before it. Only a few kinds of events
-matter: the first one, upserts, and the last one.
+matter: the first one, upserts, and the last one; and the fact that the run is deleted.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from schemas.temporal import common, history
 from search.document import Document
 from search.payloads import decode_all, merged
 from topology.decision import Change, HistoryFact, StateFact
-from topology.workflow.facts import RunMeasured
+from topology.workflow.facts import RunDeleted, RunMeasured
 
 RUNNING: Final = 1
 
@@ -29,6 +29,7 @@ CLOSED: Final[Mapping[int, int]] = {
     on.WORKFLOW_EXECUTION_TIMED_OUT: 7,
 }
 """The status that each closing event gives a run."""
+_DELETED: Final = RunDeleted.__name__
 _NULL: Final = (b"", b"null")
 _MEASURED: Final = RunMeasured.__name__
 _measured_of = msgspec.msgpack.Decoder(RunMeasured).decode
@@ -37,8 +38,15 @@ _measured_of = msgspec.msgpack.Decoder(RunMeasured).decode
 def concerns(change: Change) -> bool:
     """Whether a change alters the searchable record of its run."""
     return change.entity == "workflow" and any(
-        isinstance(fact, HistoryFact) and fact.event_type in _FOLDS for fact in change.facts
+        fact.event_type in _FOLDS if isinstance(fact, HistoryFact) else fact.name == _DELETED
+        for fact in change.facts
     )
+
+
+def ends(change: Change) -> bool:
+    """Whether a change deletes its run."""
+    fact = change.facts[-1]
+    return isinstance(fact, StateFact) and fact.name == _DELETED
 
 
 def begins(change: Change) -> bool:

@@ -5,11 +5,12 @@ question. It is used by one thread at a time; asked again after a failure it mak
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from search.document import Document
-from streams.visibility.indexing import begins, changed
+from search.store import Batch, Cursor, Deletion
+from streams.visibility.indexing import begins, changed, ends
 from topology.decision import Change
 
 _CACHED_MAX: Final = 20_000
@@ -46,12 +47,18 @@ class Making:
         self._source = source
         self._cache: OrderedDict[Key, Document] = OrderedDict()
 
-    def documents(self, pending: Sequence[Pending]) -> list[Document]:
-        """Return the newest record of each run that was changed; may raise Unavailable."""
+    def batch(self, pending: Sequence[Pending], cursors: Mapping[int, Cursor]) -> Batch:
+        """Return what is to be written of the runs that were changed; may raise Unavailable."""
         found = self._found(pending)
         made: dict[Key, Document] = {}
+        deletions: list[Deletion] = []
         for each in pending:
             key = each.key
+            if ends(each.change):
+                deletions.append(Deletion(*key, version=each.seq))
+                made.pop(key, None)
+                self._cache.pop(key, None)
+                continue
             before = made.get(key) or self._cache.get(key) or found.get(key)
             if before is not None and before.version >= each.seq:
                 made[key] = before  # it was made before, and perhaps not written
@@ -64,7 +71,7 @@ class Making:
             self._cache.move_to_end(key)
         while len(self._cache) > _CACHED_MAX:
             self._cache.popitem(last=False)
-        return list(made.values())
+        return Batch(list(made.values()), deletions, cursors)
 
     def forget(self) -> None:
         """Drop the cache: the store is another one now."""
@@ -75,7 +82,7 @@ class Making:
         missing: dict[Key, None] = {}
         begun: set[Key] = set()
         for each in pending:
-            if begins(each.change):
+            if begins(each.change) or ends(each.change):
                 begun.add(each.key)
             elif each.key not in begun and each.key not in self._cache:
                 missing[each.key] = None

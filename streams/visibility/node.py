@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import structlog
 
 from schemas.errors import Unavailable
-from search.store import Batch, Cursor, Store, Superseded
+from search.store import Cursor, Store, Superseded
 from streams.log.ports import Admin, CommandBatch, CommandTopics
 from streams.log.records import Transition
 from streams.visibility.identity import is_of_log
@@ -174,8 +174,7 @@ class VisibilityNode:
 
     def _write(self, pending: list[Pending], cursors: dict[int, Cursor]) -> None:
         """Make records and write them; in a thread."""
-        documents = self._making.documents(pending)
-        self._store.write(Batch(documents, cursors=cursors), self._generation)
+        self._store.write(self._making.batch(pending, cursors), self._generation)
 
     async def _insisted(self, ask: Callable[[], T]) -> T:
         """Ask the store in a thread, again and again while it is away; raises Superseded."""

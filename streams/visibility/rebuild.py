@@ -189,4 +189,4 @@ class _Tail:
         for records in self._log.read(partition, followed.wanted, end):
             batch = CommandBatch(EVENTS.name, partition, followed.wanted, records)
             pending = [each for read in followed.read(batch) for each in pending_of(read)]
-            self._store.write(Batch(self._making.documents(pending)), self._generation)
+            self._store.write(self._making.batch(pending, {}), self._generation)

@@ -8,6 +8,7 @@ from collections import Counter as Tally
 from typing import TYPE_CHECKING, Any
 
 from schemas.codec import CLAIM, decode
+from streams.log.erasing import PREFIX as DELETED
 from streams.log.folded import Folded
 from streams.log.outbox_rows import PREFIX as OUTBOX
 from streams.log.position import KEY
@@ -123,7 +124,9 @@ def _compare_store(world: "World", number: int) -> None:
         folded.position.log_id = owner.position.log_id
         for first in range(log.start, end, 7):
             assert folded.fold(log.read(first, min(7, end - first)))
-        assert _rows(fresh) == _rows(disk), f"{node.name}: store {number} is not the log's fold"
+        assert _rows(fresh, folded) == _rows(disk, folded), (
+            f"{node.name}: store {number} is not the log's fold"
+        )
 
 
 def _copy(disk: Disk) -> Disk:
@@ -133,12 +136,15 @@ def _copy(disk: Disk) -> Disk:
     return copy
 
 
-def _rows(disk: Disk) -> dict[bytes, bytes]:
-    """Return the rows that follow from the log alone."""
+def _rows(disk: Disk, folded: Folded) -> dict[bytes, bytes]:
+    """Return the rows that follow from the log alone: what nobody reads is erased some time."""
+    deleted = [key for key in disk.keys if key.startswith(DELETED)]
+    unread = [prefix for key in deleted for prefix in folded.machine.rows_of_deleted(key)]
+    passing = (OUTBOX, *deleted, *unread)
     return {
         key: value
         for key, value in disk.rows.items()
-        if not key.startswith(OUTBOX) and key != MARKS
+        if not key.startswith(passing) and key != MARKS
     }
 
 

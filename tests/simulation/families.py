@@ -131,6 +131,40 @@ def _signal(workflow_id: str, sender: str) -> command.Command:
     return made
 
 
+def _kept(world: World) -> Tally[str]:
+    """Return how often each run closed, less how often it was deleted."""
+    kept: Tally[str] = Tally()
+    for number in range(world.partitions):
+        for _, is_claim, fields in audit.accepted(world.kafka.log(EVENTS, number)):
+            for change in () if is_claim else fields["changes"]:
+                names = [fact.get("name") for _, fact in change["facts"]]
+                kept[change["run_id"]] += names.count("RunKept") - names.count("RunDeleted")
+    return kept
+
+
+def _left(world: World) -> list[bytes]:
+    """Return the rows that owners have of runs that nobody finds any more."""
+    disks = [
+        disk
+        for node in world.nodes
+        for number, disk in node.disks.items()
+        if node.is_alive and node.history.serves(number)
+    ]
+    return [
+        key
+        for disk in disks
+        for key in disk.keys
+        if key[:1] in (b"g", b"h", b"q", b"r") and b"r" + key[1:37] + b"x" not in disk.rows
+    ]
+
+
+async def check_deleted(world: World) -> None:
+    """Their retention being over at once, closed runs are deleted once and leave nothing."""
+    async with asyncio.timeout(60):
+        while any(_kept(world).values()) or _left(world):  # noqa: ASYNC110  virtual
+            await asyncio.sleep(0.1)
+
+
 def start_request(workflow_id: str, kind: str) -> bytes:
     """Return a Start."""
     request = service.StartWorkflowExecutionRequest(
@@ -166,7 +200,7 @@ async def families_under_chaos(world: World) -> None:
     kinds = [(f"l{n}", "listener") for n in range(LISTENERS)]
     for workflow_id, kind in kinds + [(parent, "parent") for parent in parents]:
         request = start_request(workflow_id, kind)
-        await world.ask(workflow_id, "StartWorkflowExecution", request)
+        await world.ask(workflow_id, "StartWorkflowExecution", request, timeout_s=600)
     await running
     await world.settle()
     async with asyncio.timeout(600):
@@ -175,6 +209,7 @@ async def families_under_chaos(world: World) -> None:
     await quiet(world)
     world.audit()
     check_families(world, parents)
+    await check_deleted(world)
 
 
 def _is_over(world: World, parents: list[str]) -> bool:

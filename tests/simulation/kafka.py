@@ -127,6 +127,7 @@ class SimProducer:
         self._kafka = kafka
         self._topic = topic
         self._tails: dict[int, asyncio.Future[None]] = {}
+        self._underway: set[asyncio.Task[None]] = set()
         self.is_alive = True
         self.before_append: Callable[[], object] = lambda: None
         self.lost_acks = 0.0
@@ -147,10 +148,12 @@ class SimProducer:
         before = self._tails.get(partition)
         done: asyncio.Future[list[Appended]] = loop.create_future()
         tail = self._tails[partition] = loop.create_future()
-        self._underway = asyncio.create_task(
+        underway = asyncio.create_task(
             self._arrive(partition, list(records), before, tail, done),
             context=contextvars.Context(),  # on its way, whatever becomes of its node
         )
+        self._underway.add(underway)
+        underway.add_done_callback(self._underway.discard)
         return await asyncio.shield(done)
 
     async def _arrive(

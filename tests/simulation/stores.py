@@ -67,6 +67,13 @@ class SimStore:
             else:
                 self._disk.put(key, value)
 
+    def delete_prefix(self, prefix: bytes) -> None:
+        """Delete the rows of a prefix."""
+        self._before_write()
+        if self._is_alive():
+            for key in [key for key, _ in self.scan(prefix)]:
+                self._disk.delete(key)
+
     def discard(self) -> None:
         """Empty the store."""
         if self._is_alive():

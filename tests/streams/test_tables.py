@@ -56,11 +56,11 @@ def test_a_scan_sees_one_moment(store: RocksStore) -> None:
     assert [key for key, _ in scan] == [b"a2"]
 
 
-def test_a_range_is_deleted_whole(store: RocksStore) -> None:
-    """From the start to below the end."""
-    store.write(dict.fromkeys((b"a", b"b", b"c"), b"v"))
-    store.delete_range(b"a", b"c")
-    assert [key for key, _ in store.scan(b"")] == [b"c"]
+def test_a_prefix_is_deleted_whole(store: RocksStore) -> None:
+    """All keys that begin with it, and no other."""
+    store.write(dict.fromkeys((b"a", b"b", b"b\xff", b"b\xff1", b"c"), b"v"))
+    store.delete_prefix(b"b")
+    assert [key for key, _ in store.scan(b"")] == [b"a", b"c"]
 
 
 def test_l6_a_discarded_store_is_empty(store: RocksStore, stores: RocksStores) -> None:

@@ -24,6 +24,7 @@ from schemas.temporal import command, common, history, service
 from topology.core import Core
 from topology.decision import Ask, Attributes, Change, Decision, Namespace
 from topology.effects import OfferTask
+from topology.namespace.archival import ENABLED, Archival
 from topology.own_work import HandBack, ReadHistory, StartTask
 from topology.workflow import rows as run_rows
 from topology.workflow.limits import Limits
@@ -97,6 +98,11 @@ class Desk:
     def limit(self, **limits: Any) -> None:
         """Have other limits than Temporal's."""
         self._live = Partition(limits=Limits(**limits))
+
+    def archive_to(self, uri: str) -> None:
+        """Let runs that close from now on be archived."""
+        archival = Archival(ENABLED, uri)
+        self.be_in(msgspec.structs.replace(self._namespace, history_archival=archival))
 
     # -- asking
 
@@ -180,6 +186,11 @@ class Desk:
         fields = {"workflow_execution": {"workflow_id": workflow_id}, "reason": "stop"}
         method = "TerminateWorkflowExecution"
         return self.call(method, to=workflow_id, **(fields | more))
+
+    def delete(self, workflow_id: str = "w", *, run_id: str = "") -> None:
+        """Delete a workflow."""
+        execution = {"workflow_id": workflow_id, "run_id": run_id}
+        self.call("DeleteWorkflowExecution", to=workflow_id, workflow_execution=execution)
 
     # -- workers
 
@@ -275,6 +286,14 @@ class Desk:
             self.ask(ask.method, ask.request, workflow_id=ask.workflow_id)
         left = self._live.core.due(self.rows, after=b"", until=self.now, limit=DUE_MAX)
         assert left == [], "something is still due after it fired"
+
+    def expire(self, *, limit: int = DUE_MAX) -> list[str]:
+        """Delete closed runs whose retention is over; return their run ids."""
+        due = self._live.core.due(self.rows, after=b"e", until=self.now, limit=limit)
+        for _, ask in due:
+            self.now -= MILLISECOND  # a wake-up takes no time
+            self.ask(ask.method, ask.request)
+        return [run_id for _, ask in due for run_id in ask.request.run_ids]
 
     # -- what is there
 

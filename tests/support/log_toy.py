@@ -170,9 +170,13 @@ class Toy:
 
     def next_due_at(self, rows: Rows, *, after: bytes) -> int | None:
         """Return when something is due next."""
-        for key, _ in rows.scan(b"d", after):
+        for key, _ in rows.scan(after[:1] or b"d", after):
             return int.from_bytes(key[1:9])
         return None
+
+    def rows_of_deleted(self, key: bytes) -> tuple[bytes, ...]:
+        """Return the prefixes of what a counter that is gone has left."""
+        return (b"x" + key[1:],)
 
     def forget(self) -> None:
         """Drop the cache."""

@@ -111,6 +111,8 @@ PRIVATE: Mapping[type[Private], PrivateFold] = {
     facts.RunArchived: retention.on_archived,
     facts.RunSetAside: retention.on_set_aside,
     facts.RunMeasured: execution.on_measured,
+    facts.DeletionAsked: retention.on_deletion_asked,
+    facts.RunDeleted: retention.on_deleted,
     facts.ActivityStarted: activity_folds.on_attempt_started,
     facts.ActivityHandedBack: activity_folds.on_handed_back,
     facts.ActivityHeartbeat: activity_folds.on_heartbeat,

@@ -137,6 +137,16 @@ class RunMeasured(Private, frozen=True, array_like=True):
     transition_count: int
 
 
+class DeletionAsked(Private, frozen=True, array_like=True):
+    """The run, which had to be closed first, is to be deleted soon, archived or not."""
+
+    at: int
+
+
+class RunDeleted(Private, frozen=True, array_like=True):
+    """The run is gone: its last fact. Nobody finds it any more; its rows are erased later."""
+
+
 class ActivityStarted(Private, frozen=True, array_like=True):
     """A worker took an attempt of an activity."""
 

@@ -12,8 +12,13 @@ h <run id> <first event id>              a batch of history: concatenated `Histo
 d <due at> <run id> <row>                what is due when; the value is empty
 w <namespace id> <closed at> <run id>    a closed run that waits for its archive; the value is empty
 v <namespace id> <closed at> <run id>    one whose archive refused it; the value is empty
+e <due at> <run id>                      when a closed run is to be deleted; the value is empty
+g <run id>                               a deleted run whose other rows are yet to be erased
 """
 
+DUE = b"d"
+EXPIRY = b"e"
+DELETED = b"g"
 WAITING = b"w"
 SET_ASIDE = b"v"
 _RUN_ID_BYTES = 36
@@ -48,7 +53,7 @@ def batch_key(run_id: str, first_event_id: int) -> bytes:
 
 def due_key(due_at: int, run_id: str, row: bytes) -> bytes:
     """Return the key that says when a row of a run is due."""
-    return b"d" + due_at.to_bytes(8) + run_id.encode() + row
+    return DUE + due_at.to_bytes(8) + run_id.encode() + row
 
 
 def due_of(key: bytes) -> tuple[int, str]:
@@ -75,6 +80,22 @@ def runs_prefix() -> bytes:
 def run_id_of(key: bytes) -> str:
     """Return the run id in a key of a run's rows."""
     return key[1 : 1 + _RUN_ID_BYTES].decode()
+
+
+def expiry_key(due_at: int, run_id: str) -> bytes:
+    """Return the key that says when a closed run is to be deleted."""
+    return EXPIRY + due_at.to_bytes(8) + run_id.encode()
+
+
+def deleted_key(run_id: str) -> bytes:
+    """Return the key that says that rows of a deleted run are yet to be erased."""
+    return DELETED + run_id.encode()
+
+
+def prefixes_of_deleted(key: bytes) -> tuple[bytes, ...]:
+    """Return the prefixes of all rows of a deleted run, which nobody reads any more."""
+    run_id = key[len(DELETED) :]
+    return b"r" + run_id, b"q" + run_id, b"h" + run_id
 
 
 def run_prefix(run_id: str) -> bytes:

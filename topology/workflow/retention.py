@@ -9,7 +9,13 @@ from msgspec.structs import replace
 from schemas.errors import FailedPrecondition
 from topology.own_work import Archived, SetAside
 from topology.turn import Turn
-from topology.workflow.facts import RunArchived, RunKept, RunSetAside
+from topology.workflow.facts import (
+    DeletionAsked,
+    RunArchived,
+    RunDeleted,
+    RunKept,
+    RunSetAside,
+)
 from topology.workflow.state import Execution, Run
 
 _RUNNING = 1
@@ -79,6 +85,16 @@ def on_archived(run: Run, _fact: RunArchived) -> Run:
 def on_set_aside(run: Run, fact: RunSetAside) -> Run:
     """RunSetAside: it waits for somebody, or for its archive again."""
     return _with(run, replace(run.execution, archive_fault=fact.reason))
+
+
+def on_deletion_asked(run: Run, fact: DeletionAsked) -> Run:
+    """DeletionAsked: neither the retention nor an archive counts any more."""
+    return _with(run, replace(run.execution, keep_until=fact.at, awaits_archive=False))
+
+
+def on_deleted(run: Run, _fact: RunDeleted) -> Run:
+    """RunDeleted: nobody finds it any more."""
+    return replace(run, is_deleted=True)
 
 
 def _with(run: Run, row: Execution) -> Run:

@@ -9,14 +9,17 @@ from msgspec.structs import replace
 from schemas.rows import pack, unpacker
 from topology.decision import Fact, HistoryFact, Rows
 from topology.workflow import activity_deadlines, due, timer
+from topology.workflow.execution import RUNNING
 from topology.workflow.histories import begins_batch, history_bytes
 from topology.workflow.keys import (
     SET_ASIDE,
     WAITING,
     archive_key,
     batch_key,
+    deleted_key,
     due_key,
     execution_key,
+    expiry_key,
     run_prefix,
 )
 from topology.workflow.state import Activity, Child, Current, Execution, External, Run, Timer
@@ -106,6 +109,15 @@ def _batches(recorded: Iterable[Fact]) -> list[tuple[int, list[bytes]]]:
     return batches
 
 
+def deleted_rows(before: Run | None, run_id: str) -> Written:
+    """Return the rows to write when a run is deleted: nobody finds it, the rest is to be erased."""
+    written: Written = {execution_key(run_id): None, deleted_key(run_id): b""}
+    written.update(dict.fromkeys(_due_keys(before, None)))
+    if (waits := waiting_key(before)) is not None:
+        written[waits] = None
+    return written
+
+
 def without_fresh(run: Run) -> Run:
     """Return a run whose fresh rows are written."""
     return replace(run, fresh_rows=())
@@ -169,8 +181,10 @@ def waiting_key(run: Run | None) -> bytes | None:
 
 def _due_keys(run: Run | None, other: Run | None) -> set[bytes]:
     """Return a run's due keys; where both states are armed, only of rows that differ."""
-    if run is None or not due.is_armed(run):
+    if run is None:
         return set()
+    if not due.is_armed(run):
+        return _expiry_keys(run.execution)
     run_id = run.execution.run_id
     twin = other if other is not None and due.is_armed(other) else _NOTHING
     keys: set[bytes] = set()
@@ -187,6 +201,13 @@ def _due_keys(run: Run | None, other: Run | None) -> set[bytes]:
             if twin.timers.get(timer_id) is not pending:
                 keys.add(due_key(timer.due_at(pending), run_id, b"t" + timer_id.encode()))
     return keys
+
+
+def _expiry_keys(row: Execution) -> set[bytes]:
+    """Return the key that has a closed run deleted; an open one, and one to archive, has none."""
+    if row.status == RUNNING or row.awaits_archive:
+        return set()
+    return {expiry_key(row.keep_until, row.run_id)}
 
 
 def _changes(old: Mapping[K, V], new: Mapping[K, V]) -> dict[K, tuple[V | None, V | None]]:

@@ -197,6 +197,7 @@ class Run(msgspec.Struct, frozen=True):
     search_attributes: bytes = b""  # serialized SearchAttributes
     buffered: tuple[bytes, ...] = ()  # serialized events without an id
     fresh_rows: tuple[tuple[bytes, bytes], ...] = ()  # further rows to write, keys whole
+    is_deleted: bool = False  # as of this transition
 
 
 class Current(msgspec.Struct, frozen=True, array_like=True):

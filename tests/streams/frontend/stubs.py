@@ -63,6 +63,10 @@ def record_of(namespace: Namespace, **more: object) -> dict[str, object]:
         "custom_data": {},
         "registered_at": 0,
         "home": namespace.name,
+        "history_archival_state": 0,
+        "history_archival_uri": "",
+        "visibility_archival_state": 0,
+        "visibility_archival_uri": "",
     } | more
 
 
