@@ -347,6 +347,8 @@ class MatchingNode:
                     self._seek(served)
                 await served.take_over(self._log)
             except Unavailable as error:
+                if served.is_closed:
+                    return
                 failures += 1
                 _log.warning("matching_not_claimed", partition=served.number, reason=str(error))
                 await asyncio.sleep(self._settings.retry_delay_s(failures))

@@ -91,12 +91,14 @@ class ServedPartition:
         return self.is_checked and not self.is_closed and self._waiting_count < _WAITING_LIMIT
 
     async def check_store(self) -> None:
-        """Discard a store that is of another topic, or ahead of the log (L6)."""
+        """Discard a store that is of another topic, or ahead of the log (L6).
+
+        Raises NotTheOwner where the partition, and with it the store, was lost meanwhile.
+        """
         self._topic_id = await self._ports.admin.topic_id(TOPIC)
-        stored = self._stored_position()
         end = await self._ports.admin.end(TOPIC, self.number)
-        if self.is_closed:
-            return
+        self._check_open()
+        stored = self._stored_position()
         is_other = stored.topic_id not in ("", self._topic_id)
         if is_other or stored.next_offset > end:
             self.store.discard()
@@ -111,6 +113,7 @@ class ServedPartition:
 
         Raises NotTheOwner, Unavailable.
         """
+        self._check_open()
         if self.claim is None:
             self.claim = await self._ports.claims.claim(ROLE, self.number)
             if self.claim.epoch > 1:
@@ -118,6 +121,7 @@ class ServedPartition:
         end = await self._ports.admin.end(TOPIC, self.number)
         if self._position < end:
             end = await log.mark(self.number) + 1
+        self._check_open()
         self._target = end
         self._become_ready()
 
@@ -209,6 +213,10 @@ class ServedPartition:
         self._become_ready()
         for queue in touched.values():
             self._changed(self, queue)
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise NotTheOwner(f"expected to own matching partition {self.number}, lost it")
 
     def _become_ready(self) -> None:
         if self.is_ready or self._target is None or self._position < self._target:

@@ -180,6 +180,26 @@ def test_l6_a_batch_that_arrives_before_the_store_is_checked_is_read_again() -> 
     run(main())
 
 
+@pytest.mark.parametrize("turn_count", range(12))
+def test_c7_a_partition_may_be_lost_at_any_moment_of_its_takeover(turn_count: int) -> None:
+    """Its store is closed then, and nobody looks into it any more."""
+
+    async def main() -> None:
+        outside = Outside()
+        await backlog_of(outside, 3)
+        life = Life(outside, ONE)
+        await life.node.start()
+        life.node.assigned({0}, 1)
+        await turns(turn_count)
+        life.node.assigned(set(), 2)
+        await turns()
+        assert not life.node.failed.done()
+        life.node.assigned({0}, 3)
+        assert await drained(life) == [answer_to(offer_of(number)) for number in range(3)]
+
+    run(main())
+
+
 def test_l10_records_that_were_folded_already_are_skipped() -> None:
     """A batch may overlap what was read."""
 

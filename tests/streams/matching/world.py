@@ -75,23 +75,27 @@ class VirtualClock:
 
 
 class MemoryStore:
-    """`ports.Store` in a dict that outlives its user."""
+    """`ports.Store` in a dict that outlives its user; a closed one can no longer be used."""
 
     def __init__(self, rows: dict[bytes, bytes]) -> None:
         self.rows = rows
+        self.is_closed = False
 
     def get(self, key: bytes) -> bytes | None:
         """Return a row."""
+        assert not self.is_closed, "expected an open store"
         return self.rows.get(key)
 
     def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Yield rows in order."""
+        assert not self.is_closed, "expected an open store"
         for key in sorted(self.rows):
             if key.startswith(prefix) and key >= start:
                 yield key, self.rows[key]
 
     def write(self, rows: Mapping[bytes, bytes | None]) -> None:
         """Write rows."""
+        assert not self.is_closed, "expected an open store"
         for key, value in rows.items():
             if value is None:
                 self.rows.pop(key, None)
@@ -103,7 +107,8 @@ class MemoryStore:
         self.rows.clear()
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Let nobody use it any more."""
+        self.is_closed = True
 
 
 class Log:
