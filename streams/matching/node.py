@@ -347,7 +347,7 @@ class MatchingNode:
                     self._seek(served)
                 await served.take_over(self._log)
             except Unavailable as error:
-                if served.is_closed:
+                if self._served.get(served.number) is not served:
                     return
                 failures += 1
                 _log.warning("matching_not_claimed", partition=served.number, reason=str(error))
