@@ -10,7 +10,7 @@ import io
 import random
 import time
 import uuid
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import fastavro
 from confluent_kafka import Consumer, Producer
@@ -21,6 +21,8 @@ from tests.chaos.journal import Journal, Kind, Told
 from tests.chaos.load import QUEUE, Workflows
 
 AT_ONCE = 5
+SIGNAL_SHARE = 0.5
+NOBODY = "nobody"
 REPLY_TIMEOUT_S = 10.0
 PAUSE_S = 0.05
 ABORTED_SHARE = 1 / 3
@@ -49,6 +51,8 @@ class Asked(NamedTuple):
     token: str
     workflow_id: str
     body: tuple[str, Fields]
+    is_for_all: bool = True
+    """Whether other clients may signal it, and workers work for it."""
 
     def encoded(self) -> bytes:
         """Return its record."""
@@ -116,6 +120,7 @@ class KafkaLoad:
         seed: int,
         workflows: Workflows,
         is_transactional: bool = False,
+        at_once: int = AT_ONCE,
     ) -> None:
         settings: Fields = {"bootstrap.servers": kafka, "partitioner": "murmur2_random"}
         settings["enable.idempotence"] = True
@@ -128,6 +133,7 @@ class KafkaLoad:
         self._prefix = f"kafka-{seed}"
         self._workflows = workflows
         self._is_transactional = is_transactional
+        self._at_once = at_once
         self._count = 0
         self._is_over = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -146,7 +152,7 @@ class KafkaLoad:
         if self._is_transactional:
             await asyncio.to_thread(self._producer.init_transactions, KAFKA_TIMEOUT_S)
         while not self._is_over.is_set():
-            asked = [self._command() for _ in range(self._random.randint(1, AT_ONCE))]
+            asked = [self._command() for _ in range(self._random.randint(1, self._at_once))]
             if self._is_transactional and self._random.random() < ABORTED_SHARE:
                 await self._abort(asked)
             else:
@@ -158,8 +164,9 @@ class KafkaLoad:
         self._producer.begin_transaction()
         await asyncio.to_thread(self._produce, asked)
         await asyncio.to_thread(self._producer.abort_transaction, KAFKA_TIMEOUT_S)
-        for each in asked:
-            self._journal.note(Told(each.kind, each.token, each.workflow_id, "", "aborted", 0))
+        self._journal.note(
+            *(Told(each.kind, each.token, each.workflow_id, "", "aborted", 0) for each in asked)
+        )
 
     async def _ask(self, asked: list[Asked]) -> None:
         """Ask until all are answered."""
@@ -169,12 +176,12 @@ class KafkaLoad:
                 asyncio.create_task(self._replies.of(each.token, REPLY_TIMEOUT_S)) for each in asked
             ]
             await self._send(asked)
-            told = await asyncio.gather(*replies)
-            asked = [
-                each
-                for each, reply in zip(asked, told, strict=True)
-                if not self._is_told(each, reply, repeats, began_at)
-            ]
+            answers = list(zip(asked, await asyncio.gather(*replies), strict=True))
+            told = [self._told(each, reply, repeats) for each, reply in answers if _is_told(reply)]
+            if told:
+                self._workflows.waited(began_at)
+                self._journal.note(*told)
+            asked = [each for each, reply in answers if not _is_told(reply)]
             repeats += 1
 
     async def _send(self, asked: list[Asked]) -> None:
@@ -191,37 +198,37 @@ class KafkaLoad:
         left = self._producer.flush(KAFKA_TIMEOUT_S)
         assert left == 0, f"expected Kafka to take all commands, found {left} left"
 
-    def _is_told(self, asked: Asked, reply: Fields | None, repeats: int, began_at: float) -> bool:
-        """Note what a client was told; whether it was told anything."""
-        if reply is None or reply["code"] in _UNHEARD:
-            return False
-        self._workflows.waited(began_at)
-        is_done, run_id = reply["code"] == 0, reply["run_id"]
-        self._journal.note(
-            Told(
-                asked.kind,
-                asked.token,
-                asked.workflow_id,
-                run_id if is_done else "",
-                "done" if is_done else "refused",
-                repeats,
-                "" if is_done else str(reply["code"]),
-            )
+    def _told(self, asked: Asked, reply: Fields, repeats: int) -> Told:
+        """Take note of what a client was told."""
+        is_done, run_id, open_ids = reply["code"] == 0, reply["run_id"], self._workflows.open_ids
+        if not is_done:
+            open_ids.pop(asked.workflow_id, None)
+        elif asked.kind == "start" and asked.is_for_all:
+            open_ids[asked.workflow_id] = run_id
+        return Told(
+            asked.kind,
+            asked.token,
+            asked.workflow_id,
+            run_id if is_done else "",
+            "done" if is_done else "refused",
+            repeats,
+            "" if is_done else str(reply["code"]),
         )
-        if is_done and asked.kind == "start":
-            self._workflows.open_ids[asked.workflow_id] = run_id
-        elif not is_done:
-            self._workflows.open_ids.pop(asked.workflow_id, None)
-        return True
 
     def _command(self) -> Asked:
         """Make a command: signal an open workflow, or start one."""
         self._count += 1
-        if self._workflows.open_ids and (self._workflows.is_full() or self._random.random() < 0.6):
+        if self._workflows.open_ids and self._random.random() < SIGNAL_SHARE:
             workflow_id = self._random.choice(list(self._workflows.open_ids))
             token = f"{self._prefix}/signal/{self._count}"
             signal = ("millrace.SignalWorkflow", {"signal_name": "s"})
             return Asked("signal", token, workflow_id, signal)
         token = f"{self._prefix}/start/{self._count}"
-        start = ("millrace.StartWorkflow", {"workflow_type": "chaos", "task_queue": QUEUE})
-        return Asked("start", token, f"{self._prefix}-{self._count}", start)
+        is_for_all = not self._workflows.is_full()
+        fields = {"workflow_type": "chaos", "task_queue": QUEUE if is_for_all else NOBODY}
+        start = ("millrace.StartWorkflow", fields)
+        return Asked("start", token, f"{self._prefix}-{self._count}", start, is_for_all)
+
+
+def _is_told(reply: Fields | None) -> TypeGuard[Fields]:
+    return reply is not None and reply["code"] not in _UNHEARD

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.chaos import auditor, journal
 from tests.chaos.faults import Faults
-from tests.chaos.kafka_load import KafkaLoad, Replies
+from tests.chaos.kafka_load import AT_ONCE, KafkaLoad, Replies
 from tests.chaos.kill_rounds import Verdict, differences
 from tests.chaos.load import Load, Workflows
 from tests.support.kafka_real import real_kafka
@@ -27,7 +27,7 @@ CLIENTS = 4
 class Cluster:
     """Nodes of a test on one Kafka, and all their clients."""
 
-    def __init__(self, scratch: Path, kafka: str, *, seed: int, clients: int) -> None:
+    def __init__(self, scratch: Path, kafka: str, *, seed: int, clients: int, at_once: int) -> None:
         self.notes = scratch / "journal.jsonl"
         self.written = journal.Journal(self.notes)
         self.workflows = Workflows(open_count=10 * clients)
@@ -39,6 +39,7 @@ class Cluster:
         self._kafka = kafka
         self._seed = seed
         self._clients = clients
+        self._at_once = at_once
 
     async def start(self) -> None:
         """Start all nodes at once, then the clients."""
@@ -61,6 +62,7 @@ class Cluster:
                 seed=self._seed * 2 + is_transactional,
                 workflows=self.workflows,
                 is_transactional=is_transactional,
+                at_once=self._at_once,
             )
             for is_transactional in (False, True)
         ]
@@ -94,12 +96,14 @@ async def node_rounds(
     seed: int,
     is_over: Callable[[int, float], bool],
     clients: int = CLIENTS,
+    at_once: int = AT_ONCE,
 ) -> Verdict:
     """Run three nodes under faults until it is over, by (answers, seconds); audit their log.
 
-    Each node has so many `clients` that start, that signal, and that work.
+    Each node has so many `clients` that start, that signal, and that work; a Kafka client asks up
+    to so many commands `at_once`.
     """
-    cluster = Cluster(scratch, kafka, seed=seed, clients=clients)
+    cluster = Cluster(scratch, kafka, seed=seed, clients=clients, at_once=at_once)
     began_at = time.monotonic()
     try:
         await cluster.start()
@@ -139,6 +143,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--commands", type=int, default=0, help="instead of seconds")
     parser.add_argument("--clients", type=int, default=CLIENTS, help="of each kind and node")
+    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="commands over Kafka")
     parser.add_argument("--keep", type=Path, help="folder for data and logs; none: a temporary one")
     options = parser.parse_args()
 
@@ -151,7 +156,12 @@ def main() -> int:
         with real_kafka(scratch / "kafka") as kafka:
             verdict = asyncio.run(
                 node_rounds(
-                    scratch, kafka, seed=options.seed, is_over=is_over, clients=options.clients
+                    scratch,
+                    kafka,
+                    seed=options.seed,
+                    is_over=is_over,
+                    clients=options.clients,
+                    at_once=options.at_once,
                 )
             )
     sys.stdout.write("\n".join([*verdict.story, verdict.summary, *verdict.problems]) + "\n")
