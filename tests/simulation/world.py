@@ -150,6 +150,13 @@ class Parts:
         """Build what a node has beside its engine; return its performer."""
         return ToyPerformer(node)
 
+    def make_owners(self, node: "Node") -> SimOwners:
+        """Build a node's projection of `owners`."""
+        return SimOwners(node.world.owners)
+
+    def complete(self, node: "Node") -> None:
+        """Build what a node has in front of its engine: nothing."""
+
 
 class Node:
     """One process: the production engine on stand-ins. It dies at a crash and is never revived."""
@@ -174,10 +181,12 @@ class Node:
         self.context = contextvars.copy_context()
         self.context.run(BELONGS_TO.set, self)
         self.performer = world.parts.furnish(self)
+        self.owners = world.parts.make_owners(self)
         self.outside = self._outside()
         self.history = HistoryNode(self.outside)
         self.consumer = SimConsumer(self)
         self.history.read_commands_through(self.consumer)
+        world.parts.complete(self)
 
     def _outside(self) -> Outside:
         world = self.world
@@ -192,7 +201,7 @@ class Node:
             clock=self.clock,
             random=SimRandom(world.rng),
             namespaces=self.namespaces,
-            owners=SimOwners(world.owners),
+            owners=self.owners,
             performer=self.performer,
             replies=world,
             parse=world.parts.parse,
@@ -250,6 +259,8 @@ class World:
         self.replies: list[Outgoing] = []
         self.journal = audit.Journal()
         self.expects_faults = False
+        self.calls_lost = 0.0
+        """The chance that a call between nodes is lost, on its way there, and on its way back."""
         self._names = 0
 
     def send(self, outgoing: Outgoing) -> None:
