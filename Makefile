@@ -17,10 +17,10 @@ FIND_PYTHON = for python in $(PYTHON) python3.11 python3.12 python3.13 python3 p
 	exit 1; fi
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 
-.PHONY: help dev demo test check format lint types imports fast everything lock clean
+.PHONY: help dev demo test check format lint types imports fast everything bench-archive lock clean
 
 help: ## Show this list.
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 dev: $(BIN)/millrace ## Run a server until Ctrl-C; make dev ARGS="--port 7300" passes options.
 	@exec $(BIN)/millrace dev --db-filename ./data/dev $(ARGS)
@@ -64,6 +64,10 @@ $(BIN)/millrace: requirements.lock pyproject.toml
 	@$(PIP) install --retries 5 --timeout 60 --require-hashes -r requirements.lock
 	@$(PIP) install --no-build-isolation --no-deps -e .
 	@touch $@
+
+bench-archive: $(BIN)/millrace ## Measure archives: a run to S3, lists over a million runs, a running node.
+	@$(BIN)/python -m tests.bench.archive_store
+	@$(BIN)/python -m tests.bench.archive_node
 
 lock: $(BIN)/millrace ## Write requirements.lock anew from pyproject.toml.
 	@rm -rf build/lock && $(BIN)/python -m venv build/lock
