@@ -3,14 +3,18 @@
 import subprocess
 import sys
 
+from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import ArchivalState
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import (
+    DeleteWorkflowExecutionRequest,
     DescribeNamespaceRequest,
+    GetWorkflowExecutionHistoryRequest,
     ListArchivedWorkflowExecutionsRequest,
     RegisterNamespaceRequest,
 )
 from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
 
 from tests.end_to_end.workers import until
 from tests.support.millrace_server import PROJECT
@@ -60,6 +64,25 @@ async def until_archived(client: Client, namespace: str, count: int) -> list[Wor
 
     await until(is_there, f"{count} archived runs in {namespace}")
     return found
+
+
+async def delete(client: Client, namespace: str, execution: WorkflowExecution) -> None:
+    """Delete a run, and wait until its owner does not know it any more."""
+    await client.workflow_service.delete_workflow_execution(
+        DeleteWorkflowExecutionRequest(namespace=namespace, workflow_execution=execution)
+    )
+    asked = GetWorkflowExecutionHistoryRequest(
+        namespace=namespace, execution=execution, skip_archival=True
+    )
+
+    async def is_gone() -> bool:
+        try:
+            await client.workflow_service.get_workflow_execution_history(asked)
+        except RPCError as error:
+            return error.status == RPCStatusCode.NOT_FOUND
+        return False
+
+    await until(is_gone, f"{execution.run_id} to be gone from its owner")
 
 
 def command(*arguments: str) -> str:

@@ -4,6 +4,11 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import (
+    GetWorkflowExecutionHistoryRequest,
+    GetWorkflowExecutionHistoryResponse,
+)
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -11,7 +16,7 @@ from archival.opening import open_archive
 from archival.run import RunKey
 from archival.settings import ArchivalSettings, S3Settings
 from schemas.temporal import history
-from tests.end_to_end.archiving import archived, archiving_namespace, until_archived
+from tests.end_to_end.archiving import archived, archiving_namespace, delete, until_archived
 from tests.end_to_end.workers import fresh, working
 from tests.end_to_end.workflows import Echo
 from tests.support.millrace_server import MillraceServer
@@ -80,6 +85,48 @@ async def test_runs_with_ids_of_every_kind_are_archived_and_found(
         (one,) = await archived(client, name, f"WorkflowId = '{quoted}'")
         assert one.execution.run_id == handle.first_execution_run_id
     archive.close()
+
+
+async def test_what_was_deleted_is_opened_from_the_archive(
+    server: MillraceServer, place: tuple[str, ArchivalSettings]
+) -> None:
+    """History and description are what they were, whoever asks; a page goes on where it was."""
+    uri, _ = place
+    client = await Client.connect(server.address)
+    name = fresh("shop")
+    await archiving_namespace(client, name, uri)
+    client = await Client.connect(server.address, namespace=name)
+    async with working(client) as queue:
+        workflow_id = fresh("order")
+        await client.execute_workflow(Echo.run, "x", id=workflow_id, task_queue=queue)
+    (shown,) = await until_archived(client, name, 1)
+    handle = client.get_workflow_handle(workflow_id, run_id=shown.execution.run_id)
+    live, described = await handle.fetch_history(), await handle.describe()
+    first = await _page(client, name, shown.execution, b"")
+    assert not first.archived
+    await delete(client, name, shown.execution)
+    second = await _page(client, name, shown.execution, first.next_page_token)
+    assert second.archived
+    pages = [*first.history.events, *second.history.events]
+    assert pages == live.events[: len(pages)]
+    archived_history = await handle.fetch_history()
+    assert list(archived_history.events) == list(live.events)
+    again = await handle.describe()
+    assert again.raw_description.workflow_execution_info == shown
+    assert (again.status, again.close_time) == (described.status, described.close_time)
+    with pytest.raises(RPCError, match="not found"):
+        await client.get_workflow_handle(workflow_id).signal("too late")
+    assert [each.execution.run_id for each in await archived(client, name)] == [handle.run_id]
+
+
+async def _page(
+    client: Client, name: str, execution: WorkflowExecution, token: bytes
+) -> GetWorkflowExecutionHistoryResponse:
+    return await client.workflow_service.get_workflow_execution_history(
+        GetWorkflowExecutionHistoryRequest(
+            namespace=name, execution=execution, maximum_page_size=1, next_page_token=token
+        )
+    )
 
 
 async def test_a_uri_that_cannot_be_is_refused(
