@@ -41,11 +41,11 @@ async def kill_rounds(scratch: Path, *, rounds: int, seed: int, end_at: float) -
         load.run()
         done = 0
         while done < rounds and time.monotonic() < end_at:
-            await _answered(written, chance.randrange(ANSWERS_A_ROUND))
+            await answered(written, chance.randrange(ANSWERS_A_ROUND))
             await asyncio.to_thread(server.kill)
             await asyncio.to_thread(server.start)
             done += 1
-        await _answered(written, ANSWERS_A_ROUND)
+        await answered(written, ANSWERS_A_ROUND)
         await load.settle()
         await load.stop()
         told = list(journal.read(notes))
@@ -58,7 +58,7 @@ async def kill_rounds(scratch: Path, *, rounds: int, seed: int, end_at: float) -
     return Verdict(problems + said, f"{done} rounds: {audit.summary}")
 
 
-async def _answered(written: journal.Journal, count: int) -> None:
+async def answered(written: journal.Journal, count: int) -> None:
     """Wait for so many further answers; the clients never stop asking."""
     target = written.count + count
     deadline = time.monotonic() + ROUND_TIMEOUT_S

@@ -1,0 +1,82 @@
+"""Rounds of kill -9 under children, signals and cancels between workflows, chains, cron, retries.
+
+python -m tests.chaos.family_rounds --rounds 30 --seed 1
+"""
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.chaos import auditor, journal
+from tests.chaos.family_audit import disorders
+from tests.chaos.family_load import FamilyLoad
+from tests.chaos.family_script import TYPES
+from tests.chaos.kill_rounds import Verdict, answered
+from tests.support.millrace_server import SPREAD, MillraceServer
+
+ANSWERS_A_ROUND = 100
+CHECKED = ("--set", "engine.check_replay=true")
+"""Every record is folded twice: a partition that would lie stops the server."""
+
+
+async def family_rounds(scratch: Path, *, rounds: int, seed: int, end_at: float) -> Verdict:
+    """Kill a loaded server so many times, or until the monotonic instant `end_at`; audit."""
+    chance = random.Random(seed)
+    notes = scratch / "journal.jsonl"
+    written = journal.Journal(notes)
+    server = MillraceServer(scratch, folder=scratch / "data", options=SPREAD + CHECKED)
+    with server:
+        load = FamilyLoad(server.address, written, seed=seed)
+        load.run(signallers=0)
+        done = 0
+        while done < rounds and time.monotonic() < end_at:
+            await answered(written, chance.randrange(ANSWERS_A_ROUND))
+            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(server.start)
+            done += 1
+        await answered(written, ANSWERS_A_ROUND)
+        await load.settle()
+        await load.stop()
+        told = list(journal.read(notes))
+        topic = await asyncio.to_thread(auditor.read_topic, server.kafka_address, "events")
+        await load.close()
+    written.close()
+    starts = [one for one in told if one.kind == "start"]
+    audit = auditor.audited(topic, [one for one in told if one.kind != "start"])
+    problems = audit.problems + disorders(audit.runs, starts) + _missing(audit.runs.values())
+    said = [] if not server.stderr else [f"stderr: {server.stderr[-2000:]}"]
+    return Verdict(problems + said, f"{done} rounds: {audit.summary}; {len(audit.runs)} runs")
+
+
+def _missing(runs: Iterable[auditor.Run]) -> list[str]:
+    """Return the types that no run was of: then nothing was tested."""
+    found = {
+        run.events[0].workflow_execution_started_event_attributes.workflow_type.name for run in runs
+    }
+    wanted = (*TYPES, "child")
+    return [f"expected runs of {kind}, found none" for kind in wanted if kind not in found]
+
+
+def main() -> int:
+    """Run rounds from the command line; print the figures and every problem."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=3600.0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="millrace-chaos-") as scratch:
+        end_at = time.monotonic() + options.seconds
+        verdict = asyncio.run(
+            family_rounds(Path(scratch), rounds=options.rounds, seed=options.seed, end_at=end_at)
+        )
+    sys.stdout.write("\n".join([verdict.summary, *verdict.problems]) + "\n")
+    return 1 if verdict.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
