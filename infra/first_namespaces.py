@@ -8,9 +8,11 @@ from schemas.temporal import operator, service
 from search.attributes import BY_LABEL
 from streams.frontend.rpcs import Function
 from streams.frontend.services import Services
+from topology.namespace.decide import SYSTEM
 
 _TIMEOUT_S = 30.0
 _DAY_S = 86_400
+_SYSTEM_DAYS = 7
 
 
 async def register_missing(
@@ -22,12 +24,28 @@ async def register_missing(
 ) -> None:
     """Register those that are not there yet, at the owners of their names."""
     for name in names:
-        if services.namespaces.by_name(name) is None:
-            await _register(functions["RegisterNamespace"], services, name, retention_days)
+        request = service.RegisterNamespaceRequest(namespace=name)
+        await _register(functions["RegisterNamespace"], services, request, retention_days)
 
 
-async def _register(register: Function, services: Services, name: str, retention_days: int) -> None:
-    request = service.RegisterNamespaceRequest(namespace=name)
+async def register_system(functions: Mapping[str, Function], services: Services) -> None:
+    """Register the namespace of the system's own workflows, as clients know it."""
+    request = service.RegisterNamespaceRequest(
+        namespace=SYSTEM,
+        description="Temporal internal system namespace",
+        owner_email="temporal-core@temporal.io",
+    )
+    await _register(functions["RegisterNamespace"], services, request, _SYSTEM_DAYS)
+
+
+async def _register(
+    register: Function,
+    services: Services,
+    request: service.RegisterNamespaceRequest,
+    retention_days: int,
+) -> None:
+    if services.namespaces.by_name(request.namespace) is not None:
+        return
     request.workflow_execution_retention_period.seconds = retention_days * _DAY_S
     deadline = services.clock.monotonic() + _TIMEOUT_S
     try:

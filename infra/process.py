@@ -17,7 +17,11 @@ import structlog
 from infra.archiving import start_archiving
 from infra.exposition import Exposition
 from infra.failures import StartFailure
-from infra.first_namespaces import add_missing_attributes, register_missing
+from infra.first_namespaces import (
+    add_missing_attributes,
+    register_missing,
+    register_system,
+)
 from infra.ground import FRONTEND, HISTORY, MATCHING, Ground, OnFailure
 from infra.links import Links, listening
 from infra.readiness import check_clock, patiently
@@ -129,6 +133,7 @@ class Node:
         if ground.has(HISTORY):
             await self._prepare_namespaces(functions, services)
             start_archiving(ground, archives, links.roles, namespaces)
+            self._held.sweep(namespaces)
         if frontend is not None:
             frontend.open()
             self._frontend = frontend
@@ -225,6 +230,7 @@ class Node:
     ) -> None:
         """Register the namespaces of the settings, with their search attributes."""
         node = self._settings.node
+        await register_system(functions, services)
         names = dict.fromkeys(("default", *node.namespaces))
         await register_missing(functions, services, names, retention_days=node.retention_days)
         await add_missing_attributes(functions, services, names, node.search_attributes)

@@ -31,6 +31,7 @@ from streams.namespaces import Namespaces
 from streams.performer import Performer
 from streams.queries import Queries
 from streams.replies import Replies
+from streams.sweeping import Sweeping
 from streams.warmth import rejoin_when_warm
 from topology.core import Core
 from topology.decision import Ask
@@ -172,6 +173,17 @@ class Roles:
         for app in self._apps.values():
             app.watch(ground.admin.stable_end, ground.clock)
         await asyncio.gather(*(app.start() for app in self._apps.values()))
+
+    def sweep(self, namespaces: Namespaces) -> None:
+        """Begin to remove what there is of deleted namespaces."""
+        if isinstance(self.history.node, HistoryNode):
+            task = asyncio.ensure_future(Sweeping(namespaces, self.history.node).run())
+            task.add_done_callback(self._sweeping_ended)
+            self._looking += (task,)
+
+    def _sweeping_ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._ground.crashed("the sweeping of deleted namespaces")(error)
 
     async def _leave(self) -> None:
         """Decide and answer what was appended, and leave the groups (C7)."""

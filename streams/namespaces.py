@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from schemas.codec import NAMESPACE, Fields
 from schemas.errors import Unavailable
 from schemas.ids import NamespaceId, NamespaceName
-from schemas.temporal import enums
 from streams.kafka.whole_topic import PARTITION, Origin, WholeTopic
 from streams.log.ports import Producer, Record
 from topology.decision import Namespace
@@ -34,7 +33,7 @@ class Namespaces:
         return self._whole.position
 
     def by_name(self, name: NamespaceName | str) -> Namespace | None:
-        """Return the namespace of a name, if there is one."""
+        """Return the namespace of a name, if there is one; a deleted one has another name."""
         return self._by_name.get(name)
 
     def by_id(self, namespace_id: NamespaceId | str) -> Namespace | None:
@@ -42,8 +41,8 @@ class Namespaces:
         return self._by_id.get(namespace_id)
 
     def records(self) -> list[Fields]:
-        """Return the Avro fields of all namespaces that are not deleted."""
-        return [one for one in self._records.values() if not _is_deleted(one)]
+        """Return the Avro fields of all namespaces, deleted ones until nothing is left of them."""
+        return [one for one in self._records.values() if not one["is_erased"]]
 
     def all(self) -> list[Namespace]:
         """Return all namespaces, also deleted ones."""
@@ -85,7 +84,7 @@ class Namespaces:
             del self._by_name[former.name]
         self._records[namespace.id] = fields
         self._by_id[namespace.id] = namespace
-        if not _is_deleted(fields):
+        if not fields["is_erased"]:
             self._by_name[namespace.name] = namespace
 
 
@@ -116,7 +115,3 @@ def _version(fields: Fields) -> int:
     version = fields["version"]
     assert isinstance(version, int), "expected a version"
     return version
-
-
-def _is_deleted(fields: Fields) -> bool:
-    return fields["state"] == enums.NamespaceState.NAMESPACE_STATE_DELETED

@@ -6,9 +6,9 @@ batches of the engine can touch.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from schemas.errors import InvalidArgument, NotFound, Stale, Unimplemented
+from schemas.errors import InvalidArgument, NamespaceNotFound, NotFound, Stale, Unimplemented
 from schemas.rows import pack
 from schemas.temporal import common
 from topology import forwards
@@ -26,8 +26,9 @@ from topology.decision import (
 )
 from topology.effects import Forward, Quote
 from topology.namespace import decide as namespaces
+from topology.namespace import sweep
 from topology.namespace.archival import Archivals
-from topology.own_work import Expire, FireDue
+from topology.own_work import EndSweep, Expire, FireDue
 from topology.turn import Turn
 from topology.workflow import (
     answers,
@@ -43,7 +44,7 @@ from topology.workflow import (
 from topology.workflow import rows as run_rows
 from topology.workflow.decide import COMMANDS
 from topology.workflow.limits import Limits, excess_of
-from topology.workflow.state import Current, Run
+from topology.workflow.state import Current, Execution, Run
 
 CACHED_RUNS = 16_384
 _NOBODYS = Namespace("", "", 0, 0)  # of several workflows
@@ -69,6 +70,12 @@ class Core:
         self._archivals = archivals or Archivals()
         self._runs: OrderedDict[str, Run | None] = OrderedDict()
         self._currents: OrderedDict[bytes, Current | None] = OrderedDict()
+        self._swept: set[str] | None = None
+        self._own: dict[str, Callable[[Ask, int, bytes], Decision]] = {
+            "Expire": self._expire,
+            "SweepNamespace": self._sweep,
+            "EndSweep": self._end_sweep,
+        }
 
     # -- decide
 
@@ -77,8 +84,10 @@ class Core:
         if ask.method in namespaces.COMMANDS:
             moment = namespaces.Moment(now, seed, self._archivals)
             return namespaces.decide(ask, self._rows, moment)
-        if ask.method == "Expire":
-            return self._expire(ask.request, now)
+        if ask.method in self._own:
+            return self._own[ask.method](ask, now, seed)
+        if ask.namespace.id in self._swept_namespaces():
+            raise NamespaceNotFound(ask.namespace.name)
         command = COMMANDS.get(ask.method)
         if command is None:
             raise Unimplemented(f"method {ask.method} is not served yet")
@@ -134,6 +143,9 @@ class Core:
         for change in changes:
             if change.entity == "namespace":
                 written.update(namespaces.fold(change, self._rows))
+            elif change.entity == "partition":
+                written.update(sweep.fold(change))
+                self._swept_namespaces().add(change.namespace_id)
             elif change.entity == "workflow":
                 self._fold_run(change, written)
             else:
@@ -202,6 +214,7 @@ class Core:
         """Drop every cached state."""
         self._runs.clear()
         self._currents.clear()
+        self._swept = None
 
     def settle(self) -> None:
         """Let go of what is over the cache's size; the engine has stored it by now."""
@@ -235,11 +248,39 @@ class Core:
         self._keep_current(turn.ask.namespace.id, turn.ask.workflow_id, turn.current, written)
         return turn.decision(written)
 
-    def _expire(self, ask: Expire, now: int) -> Decision:
+    def _sweep(self, ask: Ask, now: int, seed: bytes) -> Decision:
+        """Remove some runs of a deleted namespace; open ones are terminated for it."""
+
+        def remove(row: Execution) -> Decision:
+            asked = Ask(ask.method, ask.namespace, row.workflow_id, None)
+            turn = self._turn(asked, now=now, seed=seed + row.run_id.encode())
+            if turn.focus(row.run_id) is None:
+                return Decision([], [], [], {})
+            deletion.remove(turn)
+            return self._close(turn)
+
+        return sweep.step(ask.request, self._rows, remove)
+
+    def _end_sweep(self, ask: Ask, _now: int, _seed: bytes) -> Decision:
+        """Say that nothing is left of a deleted namespace; said before, it is no news."""
+        request: EndSweep = ask.request
+        swept = self._swept_namespaces()
+        if request.namespace_id in swept:
+            return Decision([], [], [Reply(b"", "ended", "", b"")], {})
+        swept.add(request.namespace_id)
+        return sweep.end(request)
+
+    def _swept_namespaces(self) -> set[str]:
+        if self._swept is None:
+            self._swept = sweep.swept_in(self._rows)
+        return self._swept
+
+    def _expire(self, ask: Ask, now: int, _seed: bytes) -> Decision:
         """Delete the runs whose retention is over; raises Stale."""
+        request: Expire = ask.request
         written: Written = {}
         changes: list[Change] = []
-        for run_id in ask.run_ids:
+        for run_id in request.run_ids:
             run = self._load_row(run_id)
             if run is None:
                 continue

@@ -1,4 +1,4 @@
-"""What one workflow asks of another: asks that come as forwards (L16).
+"""What one partition asks of another: asks that come as forwards (L16).
 
 The class name is the method. A forward about a history event carries it as `event`, serialized;
 the sender's engine reads it from its rows when it sends.
@@ -102,6 +102,14 @@ class ExternalCancelRequested(Asked, frozen=True, array_like=True, kw_only=True)
     cause: int
 
 
+class NamespaceSwept(Asked, frozen=True, array_like=True, kw_only=True):
+    """Partition to the home of a deleted namespace: nothing of it is left there."""
+
+    namespace_id: str
+    partition: int
+    partitions: int
+
+
 KINDS: tuple[type[Asked], ...] = (
     StartChild,
     ChildStarted,
@@ -112,6 +120,7 @@ KINDS: tuple[type[Asked], ...] = (
     ExternalSignaled,
     CancelExternal,
     ExternalCancelRequested,
+    NamespaceSwept,
 )
 
 

@@ -66,6 +66,23 @@ class Expire(msgspec.Struct, frozen=True):
     run_ids: tuple[str, ...]
 
 
+class SweepNamespace(msgspec.Struct, frozen=True):
+    """Remove some runs of a deleted namespace: method `SweepNamespace`; a `Swept` answers."""
+
+    namespace_id: str
+    after: bytes  # the key to go on from; empty: the first
+    limit: int
+
+
+class EndSweep(msgspec.Struct, frozen=True):
+    """Nothing is left of a deleted namespace in this partition: method `EndSweep`."""
+
+    namespace_id: str
+    home: str
+    partition: int
+    partitions: int
+
+
 class Archived(msgspec.Struct, frozen=True):
     """A closed run is archived, as its RunKept asked (V5): method `Archived`.
 

@@ -9,6 +9,8 @@ _COMMANDS: dict[str, type[Message]] = {
     name: getattr(service, f"{name}Request")
     for name in (
         "RegisterNamespace",
+        "UpdateNamespace",
+        "DeprecateNamespace",
         "StartWorkflowExecution",
         "SignalWorkflowExecution",
         "SignalWithStartWorkflowExecution",
@@ -31,7 +33,7 @@ _COMMANDS: dict[str, type[Message]] = {
 
 _COMMANDS |= {
     name: getattr(operator, f"{name}Request")
-    for name in ("AddSearchAttributes", "RemoveSearchAttributes")
+    for name in ("AddSearchAttributes", "RemoveSearchAttributes", "DeleteNamespace")
 }
 
 

@@ -5,7 +5,7 @@ its end (N1). Whether a registration is accepted is decided by topology/namespac
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from schemas.errors import DeadlineExceeded, InvalidArgument, NamespaceNotFound
@@ -17,6 +17,9 @@ from streams.frontend.services import Services
 from streams.frontend.transport import Call
 from topology.decision import Namespace
 from topology.validation import BLOB_BYTES, check_length, check_state, duration_fault, parse
+
+Record = Any
+"""The Avro fields of a namespace."""
 
 _MIN_RETENTION = HOUR
 _PAGE = 100
@@ -89,9 +92,10 @@ async def describe(services: Services, call: Call) -> bytes:
             "GetNamespace operation failed. Both ID and Name specified in request."
         )
     await services.namespaces.read_to_end()
-    for record in services.namespaces.records():
+    records: Sequence[Record] = services.namespaces.records()
+    for record in records:
         if record["name"] == request.namespace or record["id"] == request.id:
-            return bytes(_described(services, record).SerializeToString())
+            return bytes(described(services, record).SerializeToString())
     raise NamespaceNotFound(request.namespace or request.id)
 
 
@@ -101,7 +105,7 @@ async def list_all(services: Services, call: Call) -> bytes:
     await services.namespaces.read_to_end()
     is_showing_deleted = request.namespace_filter.include_deleted
     after = request.next_page_token.decode(errors="replace")
-    rows: list[Any] = sorted(services.namespaces.records(), key=lambda row: str(row["id"]))
+    rows: list[Record] = sorted(services.namespaces.records(), key=lambda row: str(row["id"]))
     shown = [
         row
         for row in rows
@@ -110,13 +114,13 @@ async def list_all(services: Services, call: Call) -> bytes:
     ]
     size = request.page_size if request.page_size > 0 else _PAGE
     response = service.ListNamespacesResponse()
-    response.namespaces.extend(_described(services, row) for row in shown[:size])
+    response.namespaces.extend(described(services, row) for row in shown[:size])
     if len(shown) > size:
         response.next_page_token = str(shown[size - 1]["id"]).encode()
     return response.SerializeToString()
 
 
-def _described(services: Services, record: Any) -> service.DescribeNamespaceResponse:
+def described(services: Services, record: Record) -> service.DescribeNamespaceResponse:
     """Return what there is to say of a namespace; a capability is true once it is built."""
     response = service.DescribeNamespaceResponse()
     about = response.namespace_info
@@ -137,6 +141,10 @@ def _described(services: Services, record: Any) -> service.DescribeNamespaceResp
     config.history_archival_uri = record["history_archival_uri"]
     config.visibility_archival_state = record["visibility_archival_state"] or _DISABLED
     config.visibility_archival_uri = record["visibility_archival_uri"]
+    config.bad_binaries.SetInParent()
+    for checksum, packed in record["bad_binaries"].items():
+        config.bad_binaries.binaries[checksum].ParseFromString(packed)
+    config.custom_search_attribute_aliases.update(record["search_attribute_aliases"])
     cluster = services.settings.cluster_name
     response.replication_config.active_cluster_name = cluster
     response.replication_config.clusters.add(cluster_name=cluster)

@@ -67,6 +67,11 @@ class Routes:
             return None
         return Place(HISTORY, workflow_partition(namespace, workflow_id, self._counts.history))
 
+    def name_of(self, namespace_id: str) -> str:
+        """Return the name of a namespace, or nothing where it is not known."""
+        found = self._namespaces.by_id(namespace_id)
+        return found.name if found else ""
+
     def of_token(self, namespace: str, packed: bytes) -> Place | None:
         """Return the place of a task token; a request may leave its namespace out."""
         try:
@@ -119,12 +124,20 @@ def _by_namespace(routes: Routes, request: Any) -> Place | None:
     return routes.of_workflow(request.namespace, request.namespace)
 
 
+def _by_namespace_or_id(routes: Routes, request: Any) -> Place | None:
+    name = request.namespace or routes.name_of(request.namespace_id)
+    return routes.of_workflow(name, name)
+
+
 def _poll(request: type[Message]) -> Route:
     return Route(request, _by_queue, lambda _: EMPTY, lambda _: True, is_poll=True)
 
 
 ROUTES: Final[dict[str, Route]] = {
     "RegisterNamespace": Route(service.RegisterNamespaceRequest, _by_namespace),
+    "UpdateNamespace": Route(service.UpdateNamespaceRequest, _by_namespace),
+    "DeprecateNamespace": Route(service.DeprecateNamespaceRequest, _by_namespace),
+    "DeleteNamespace": Route(operator.DeleteNamespaceRequest, _by_namespace_or_id),
     "AddSearchAttributes": Route(operator.AddSearchAttributesRequest, _by_namespace),
     "RemoveSearchAttributes": Route(operator.RemoveSearchAttributesRequest, _by_namespace),
     "StartWorkflowExecution": Route(service.StartWorkflowExecutionRequest, _by_id),

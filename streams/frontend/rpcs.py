@@ -6,6 +6,7 @@ from typing import Final
 from streams.frontend import (
     archived,
     history,
+    namespace_changes,
     namespaces,
     queries,
     system,
@@ -23,6 +24,9 @@ WORKFLOW_SERVICE: Final[dict[str, Function]] = {
     "GetSystemInfo": system.system_info,
     "GetClusterInfo": system.cluster_info,
     "RegisterNamespace": namespaces.register,
+    "UpdateNamespace": namespace_changes.update,
+    "DeprecateNamespace": namespace_changes.deprecate,
+    "DeleteNamespace": namespace_changes.delete,
     "DescribeNamespace": namespaces.describe,
     "ListNamespaces": namespaces.list_all,
     "ListWorkflowExecutions": visibility.list_workflows,

@@ -7,11 +7,6 @@ of these answers UNIMPLEMENTED and names itself.
 from typing import Final
 
 _REASONS: Final[dict[str, tuple[str, ...]]] = {
-    "only namespaces that are registered and stay as they are exist yet": (
-        "UpdateNamespace",
-        "DeprecateNamespace",
-        "DeleteNamespace",
-    ),
     "updates are not built yet": (
         "ExecuteMultiOperation",
         "UpdateWorkflowExecution",

@@ -24,7 +24,7 @@ from schemas.temporal import command, common, history, service
 from topology.core import Core
 from topology.decision import Ask, Attributes, Change, Decision, Namespace
 from topology.effects import OfferTask
-from topology.namespace.archival import ENABLED, Archival
+from topology.namespace.archival import ENABLED, Archival, Archivals
 from topology.own_work import HandBack, ReadHistory, StartTask
 from topology.workflow import rows as run_rows
 from topology.workflow.limits import Limits
@@ -66,9 +66,14 @@ class MemoryRows:
 class Partition:
     """A core and its rows."""
 
-    def __init__(self, attributes: Attributes | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        attributes: Attributes | None = None,
+        limits: Limits | None = None,
+        archivals: Archivals | None = None,
+    ) -> None:
         self.rows = MemoryRows()
-        self.core = Core(self.rows, limits, attributes)
+        self.core = Core(self.rows, limits, attributes, archivals=archivals)
 
 
 class Desk:

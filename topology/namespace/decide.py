@@ -1,4 +1,6 @@
-"""Namespace: none --register--> registered; search attributes are added to it and removed.
+"""COMMANDS: everything one may ask of a namespace, and the function that decides it.
+
+    none --register--> registered --deprecate--> deprecated --delete--> deleted --> erased
 
 A namespace is decided by the partition of the key of the name it was registered under, like a
 workflow of that name in itself. Its record travels as a whole; the highest version wins.
@@ -7,52 +9,24 @@ workflow of that name in itself. Its record travels as a whole; the highest vers
 import hashlib
 import uuid
 from collections.abc import Callable, Mapping
+from typing import Final
 
 import msgspec
 
-from schemas.errors import (
-    AlreadyExists,
-    InvalidArgument,
-    NamespaceAlreadyExists,
-    NamespaceNotFound,
-    NotFound,
-)
+from schemas.errors import AlreadyExists, InvalidArgument, NamespaceAlreadyExists, NotFound
 from schemas.instants import HOUR, span_of
-from schemas.rows import pack, unpacker
 from schemas.temporal import enums, operator, service
-from topology.decision import Ask, Change, Decision, Reply, Rows, StateFact
-from topology.effects import ProjectNamespace
-from topology.namespace import archival
+from topology.decision import Ask, Decision, Rows
+from topology.namespace import archival, deletion, record, update
 from topology.namespace.archival import Archivals
+from topology.namespace.record import NamespaceChanged, known, published, replaced
 
-RETENTION_MIN = HOUR
+RETENTION_MIN: Final = HOUR
+SYSTEM: Final = "temporal-system"
+_SYSTEM_ID: Final = "32049b68-7872-4094-8e63-d0dd59896a83"
+_State = enums.NamespaceState
 
-Written = dict[bytes, bytes | None]
-
-
-class NamespaceChanged(msgspec.Struct, frozen=True, array_like=True):
-    """The one fact of a namespace: its whole record at a new version. Also its row."""
-
-    id: str
-    name: str
-    version: int
-    state: int
-    retention: int
-    description: str
-    owner_email: str
-    custom_data: dict[str, str]
-    registered_at: int
-    home: str
-    search_attributes: dict[str, int] = {}  # name to IndexedValueType
-    history_archival_state: int = 0
-    history_archival_uri: str = ""
-    visibility_archival_state: int = 0
-    visibility_archival_uri: str = ""
-
-
-_unpack = unpacker(NamespaceChanged)
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(NamespaceChanged).decode
+fold = record.fold
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -74,21 +48,20 @@ def register(ask: Ask, rows: Rows, moment: Moment) -> Decision:
     retention = span_of(request.workflow_execution_retention_period)
     if retention < RETENTION_MIN:
         raise InvalidArgument("A valid retention period is not set on request.")
-    if rows.get(_key(request.namespace)) is not None:
+    if rows.get(record.key_of(request.namespace)) is not None:
         raise NamespaceAlreadyExists
     archived = moment.archivals
     histories = archival.registered(
         request.history_archival_state, request.history_archival_uri, archived.history
     )
-    records = archival.registered(
+    visibility = archival.registered(
         request.visibility_archival_state, request.visibility_archival_uri, archived.visibility
     )
-    digest = hashlib.blake2b(moment.seed, digest_size=16).digest()
-    changed = NamespaceChanged(
-        id=str(uuid.UUID(bytes=digest, version=4)),
+    made = NamespaceChanged(
+        id=_SYSTEM_ID if request.namespace == SYSTEM else _new_id(moment.seed),
         name=request.namespace,
         version=1,
-        state=enums.NamespaceState.NAMESPACE_STATE_REGISTERED,
+        state=_State.NAMESPACE_STATE_REGISTERED,
         retention=retention,
         description=request.description,
         owner_email=request.owner_email,
@@ -97,81 +70,75 @@ def register(ask: Ask, rows: Rows, moment: Moment) -> Decision:
         home=request.namespace,
         history_archival_state=histories.state,
         history_archival_uri=histories.uri,
-        visibility_archival_state=records.state,
-        visibility_archival_uri=records.uri,
+        visibility_archival_state=visibility.state,
+        visibility_archival_uri=visibility.uri,
     )
-    fact = StateFact("NamespaceChanged", _encode(changed))
-    change = Change("namespace", changed.id, changed.name, "", [fact])
     body = service.RegisterNamespaceResponse().SerializeToString()
-    return Decision(
-        changes=[change],
-        effects=[ProjectNamespace(msgspec.structs.asdict(changed))],
-        replies=[Reply(ask.command_id, "done", "", body)],
-        rows={_key(changed.name): pack(changed)},
-    )
+    return published(ask, rows, made, body=body)
+
+
+def _new_id(seed: bytes) -> str:
+    digest = hashlib.blake2b(seed, digest_size=16).digest()
+    return str(uuid.UUID(bytes=digest, version=4))
+
+
+def change(ask: Ask, rows: Rows, moment: Moment) -> Decision:
+    """UpdateNamespace."""
+    held = known(ask, rows)
+    fields = update.changes(held, ask.request, now=moment.now, archivals=moment.archivals)
+    if fields.get("state") == _State.NAMESPACE_STATE_DELETED:
+        return deletion.delete(ask, rows, **fields)
+    return replaced(ask, rows, held, **fields)
+
+
+def deprecate(ask: Ask, rows: Rows, _moment: Moment) -> Decision:
+    """DeprecateNamespace: it takes no new workflows."""
+    return replaced(ask, rows, known(ask, rows), state=_State.NAMESPACE_STATE_DEPRECATED)
+
+
+def delete(ask: Ask, rows: Rows, _moment: Moment) -> Decision:
+    """DeleteNamespace: its name is free at once, what is in it goes in the background."""
+    if ask.workflow_id == SYSTEM:
+        raise InvalidArgument("Unable to delete system namespace.")
+    return deletion.delete(ask, rows)
+
+
+def note_swept(ask: Ask, rows: Rows, _moment: Moment) -> Decision:
+    """NamespaceSwept: one more partition has nothing left of a deleted namespace."""
+    return deletion.note_swept(ask, rows)
 
 
 def add_search_attributes(ask: Ask, rows: Rows, _moment: Moment) -> Decision:
     """AddSearchAttributes; the names are checked already, what is there alike is there."""
     request: operator.AddSearchAttributesRequest = ask.request
-    known = _known(ask, rows)
-    held = known.search_attributes
+    found = known(ask, rows)
+    held = found.search_attributes
     for name, value_type in request.search_attributes.items():
         if held.get(name, value_type) != value_type:
             raise AlreadyExists(f"Search attribute {name} already exists.")
     added = dict(request.search_attributes)
-    return _changed(ask, known, search_attributes={**held, **added})
+    return replaced(ask, rows, found, search_attributes={**held, **added})
 
 
 def remove_search_attributes(ask: Ask, rows: Rows, _moment: Moment) -> Decision:
     """RemoveSearchAttributes; what runs already have of them stays with them."""
     request: operator.RemoveSearchAttributesRequest = ask.request
-    known = _known(ask, rows)
-    held = dict(known.search_attributes)
+    found = known(ask, rows)
+    held = dict(found.search_attributes)
     for name in request.search_attributes:
         if held.pop(name, None) is None:
             raise NotFound(f"Search attribute {name} doesn't exist.")
-    return _changed(ask, known, search_attributes=held)
-
-
-def _known(ask: Ask, rows: Rows) -> NamespaceChanged:
-    row = rows.get(_key(ask.workflow_id))
-    if row is None:
-        raise NamespaceNotFound(ask.workflow_id)
-    return _unpack(row)
-
-
-def _changed(ask: Ask, known: NamespaceChanged, **fields: object) -> Decision:
-    changed = msgspec.structs.replace(known, version=known.version + 1, **fields)
-    change = Change(
-        "namespace", changed.id, changed.name, "", [StateFact("NamespaceChanged", _encode(changed))]
-    )
-    return Decision(
-        changes=[change],
-        effects=[ProjectNamespace(msgspec.structs.asdict(changed))],
-        replies=[Reply(ask.command_id, "done", "", b"")],
-        rows={_key(changed.home): pack(changed)},
-    )
-
-
-def fold(change: Change, _rows: Rows) -> Written:
-    """Fold the facts of a namespace: its row is its newest record."""
-    written: Written = {}
-    for fact in change.facts:
-        assert isinstance(fact, StateFact), f"expected NamespaceChanged, found {fact}"
-        changed = _decode(fact.body)
-        written[_key(changed.home)] = pack(changed)
-    return written
-
-
-def _key(name: str) -> bytes:
-    return b"n" + name.encode()
+    return replaced(ask, rows, found, search_attributes=held)
 
 
 Command = Callable[[Ask, Rows, Moment], Decision]
 
 COMMANDS: Mapping[str, Command] = {
     "RegisterNamespace": register,
+    "UpdateNamespace": change,
+    "DeprecateNamespace": deprecate,
+    "DeleteNamespace": delete,
+    "NamespaceSwept": note_swept,
     "AddSearchAttributes": add_search_attributes,
     "RemoveSearchAttributes": remove_search_attributes,
 }

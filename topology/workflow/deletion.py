@@ -33,6 +33,13 @@ def delete(turn: Turn, request: service.DeleteWorkflowExecutionRequest) -> None:
     turn.reply("done", service.DeleteWorkflowExecutionResponse().SerializeToString())
 
 
+def remove(turn: Turn) -> None:
+    """Delete the run in focus at once, whatever it is at."""
+    if turn.execution.status == execution.RUNNING:
+        execution.terminate_run(turn, reason=_REASON, details=None, identity=_SERVER)
+    turn.record(RunDeleted())
+
+
 def expired(row: Execution, now: int) -> Change:
     """Return the deletion of a run whose retention is over; raises Stale where it is not."""
     is_closed = row.status != execution.RUNNING

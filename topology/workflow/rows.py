@@ -31,7 +31,7 @@ V = TypeVar("V")
 E = TypeVar("E", bound=msgspec.Struct)
 
 unpack_current = unpacker(Current)
-_unpack_execution = unpacker(Execution)
+unpack_execution = unpacker(Execution)
 _unpack_activity = unpacker(Activity)
 _unpack_timer = unpacker(Timer)
 _unpack_child = unpacker(Child)
@@ -52,7 +52,7 @@ def load(rows: Rows, run_id: str) -> Run | None:
     for key, value in rows.scan(prefix):
         kind = key[at : at + 1]
         if kind == b"x":
-            execution = _unpack_execution(value)
+            execution = unpack_execution(value)
         elif kind == b"a":
             found = _unpack_activity(value)
             activities[found.scheduled_event_id] = found
@@ -81,7 +81,7 @@ def load(rows: Rows, run_id: str) -> Run | None:
 def load_row(rows: Rows, run_id: str) -> Run | None:
     """Read a run's execution, and nothing that is pending in it."""
     packed = rows.get(execution_key(run_id))
-    return None if packed is None else Run(_unpack_execution(packed))
+    return None if packed is None else Run(unpack_execution(packed))
 
 
 def changed_rows(before: Run | None, after: Run, recorded: Iterable[Fact]) -> Written:

@@ -67,6 +67,9 @@ def record_of(namespace: Namespace, **more: object) -> dict[str, object]:
         "history_archival_uri": "",
         "visibility_archival_state": 0,
         "visibility_archival_uri": "",
+        "bad_binaries": {},
+        "search_attribute_aliases": {},
+        "is_erased": False,
     } | more
 
 
