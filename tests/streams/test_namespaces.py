@@ -14,6 +14,8 @@ from streams.log.ports import Appended, Record
 from streams.namespaces import Namespaces
 from topology.decision import Namespace
 
+_DELETED = enums.NamespaceState.NAMESPACE_STATE_DELETED
+
 MakeTopic = Callable[..., Awaitable[str]]
 
 
@@ -109,14 +111,21 @@ async def test_a_renamed_namespace_has_its_new_name_only(make: Callable[[], Name
     assert namespaces.by_name("store") is not None
 
 
-async def test_a_deleted_namespace_has_no_name(make: Callable[[], Namespaces]) -> None:
-    """Its id is still known: old task tokens carry it."""
+async def test_a_deleted_namespace_has_another_name_until_it_is_erased(
+    make: Callable[[], Namespaces],
+) -> None:
+    """Its id is known for ever: old task tokens carry it."""
     namespaces = make()
-    deleted = enums.NamespaceState.NAMESPACE_STATE_DELETED
-    fold(namespaces, record(1), record(2, state=deleted))
+    deleted = record(2, name="shop-deleted-8a1f", state=_DELETED)
+    fold(namespaces, record(1), deleted)
     assert namespaces.by_name("shop") is None
-    assert namespaces.by_id("8a1f") is not None
+    found = namespaces.by_name("shop-deleted-8a1f")
+    assert found is not None
+    assert found.state == _DELETED
+    fold(namespaces, deleted | {"version": 3, "is_erased": True})
+    assert namespaces.by_name("shop-deleted-8a1f") is None
     assert namespaces.records() == []
+    assert namespaces.by_id("8a1f") is not None
 
 
 async def test_an_append_that_failed_is_unavailable(
