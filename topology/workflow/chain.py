@@ -37,7 +37,7 @@ _SPANS = {
 }
 
 CONTINUE_INTERVAL_MIN = 1 * SECOND
-"""Runs that continue as new faster than this wait for the rest of it."""
+"""Runs that continue as new faster than this, their own wait not counted, wait for the rest."""
 
 
 # -- ask
@@ -70,7 +70,8 @@ def continue_as_new(turn: Turn, each: command.Command, completed_id: int) -> Non
     if each.HasField("user_metadata"):
         event.user_metadata.CopyFrom(each.user_metadata)
     asked = span_of(wanted.backoff_start_interval)
-    backoff = max(asked, CONTINUE_INTERVAL_MIN - (turn.now - row.started_at), 0)
+    began_at = row.started_at + span_of(started.first_workflow_task_backoff)
+    backoff = max(asked, CONTINUE_INTERVAL_MIN - (turn.now - began_at), 0)
     closing.close(turn, event, has_next=True)
     _begin(turn, _continued(turn, started, wanted, event), run_id=run_id, backoff=backoff)
 
