@@ -33,6 +33,7 @@ class StartChild(Asked, frozen=True, array_like=True, kw_only=True):
     root_workflow_id: str
     root_run_id: str
     request_id: str
+    priority: bytes = b""  # serialized Priority of the parent
 
 
 class ChildStarted(Asked, frozen=True, array_like=True, kw_only=True):

@@ -4,22 +4,19 @@ The answer is built from the stored Scheduled event; nothing of it is kept in th
 """
 
 from schemas.instants import timestamp_of
-from schemas.temporal import common, history, service
+from schemas.temporal import history, service
 from topology import tokens
 from topology.decision import Rows
 from topology.effects import OfferTask
 from topology.tokens import Token
 from topology.turn import Turn
-from topology.workflow import activity_deadlines, histories, keys
+from topology.workflow import activity_deadlines, histories, keys, priorities
 from topology.workflow.state import Activity, Execution
 
 
 def offer(turn: Turn, activity: Activity) -> None:
     """Offer an attempt to the workers of its task queue."""
     row = turn.execution
-    priority = (
-        common.Priority.FromString(activity.priority).priority_key if activity.priority else 0
-    )
     turn.request(
         OfferTask(
             namespace_id=row.namespace_id,
@@ -33,7 +30,7 @@ def offer(turn: Turn, activity: Activity) -> None:
             stamp=activity.stamp,
             scheduled_at=activity.scheduled_at,
             expires_at=activity_deadlines.offer_expires_at(activity),
-            priority=priority,
+            priority=priorities.level(row.priority, activity.priority),
         )
     )
 
@@ -58,9 +55,12 @@ def poll_answer(row: Execution, activity: Activity, rows: Rows) -> bytes:
     answer.workflow_execution.workflow_id = row.workflow_id
     answer.workflow_execution.run_id = row.run_id
     answer.activity_type.CopyFrom(given.activity_type)
-    for field in ("header", "input", "priority"):
+    for field in ("header", "input"):
         if given.HasField(field):
             getattr(answer, field).CopyFrom(getattr(given, field))
+    priority = priorities.merged(row.priority, activity.priority)
+    if priority is not None:
+        answer.priority.CopyFrom(priority)
     if activity.heartbeat_details:
         answer.heartbeat_details.ParseFromString(activity.heartbeat_details)
     return answer.SerializeToString()

@@ -285,6 +285,7 @@ def _ask_to_start(turn: Turn, child: Child) -> None:
         root_workflow_id=row.root_workflow_id or row.workflow_id,
         root_run_id=row.root_run_id or row.run_id,
         request_id=turn.new_id(),
+        priority=row.priority,
     )
     quote = Quote(row.run_id, child.initiated_batch_id, child.initiated_event_id)
     turn.request(

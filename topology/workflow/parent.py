@@ -10,7 +10,7 @@ from schemas.instants import duration_of, span_of
 from schemas.temporal import enums, history
 from topology import forwards
 from topology.turn import Turn
-from topology.workflow import cancellation, cron, execution, start, workflow_task
+from topology.workflow import cancellation, cron, execution, priorities, start, workflow_task
 from topology.workflow.execution import RUNNING
 from topology.workflow.facts import RunOpened
 
@@ -21,7 +21,7 @@ _ALREADY_EXISTS = enums.StartChildWorkflowExecutionFailedCause.Value(
 _CLOSED_BY_PARENT = "by parent close policy"
 _SERVER = "history-service"
 
-_COPIED = ("header", "input", "memo", "search_attributes", "workflow_type", "priority")
+_COPIED = ("header", "input", "memo", "search_attributes", "workflow_type")
 _TIMEOUTS = ("workflow_execution_timeout", "workflow_run_timeout", "workflow_task_timeout")
 
 Initiated = history.StartChildWorkflowExecutionInitiatedEventAttributes
@@ -85,6 +85,10 @@ def _open(turn: Turn, ask: forwards.StartChild, initiated: Initiated, run_id: st
         if initiated.HasField(field):  # type: ignore[arg-type]  # a name of the tuples above
             getattr(given, field).CopyFrom(getattr(initiated, field))
     given.task_queue.CopyFrom(initiated.task_queue)
+    wanted = initiated.priority.SerializeToString() if initiated.HasField("priority") else b""
+    priority = priorities.merged(ask.priority, wanted)
+    if priority is not None:
+        given.priority.CopyFrom(priority)
     if execution_timeout := span_of(initiated.workflow_execution_timeout):
         given.workflow_execution_expiration_time.FromNanoseconds(turn.now + execution_timeout)
     given.workflow_id = turn.ask.workflow_id

@@ -115,6 +115,7 @@ class Execution(msgspec.Struct, frozen=True, array_like=True):
     # what is shown of it
     execution_at: int = 0  # when the first workflow task may start
     transition_count: int = 0  # transitions that touched it
+    priority: bytes = b""  # serialized Priority, as it was started with
 
 
 ActivityPhase = Literal["scheduled", "started", "backing_off"]

@@ -16,7 +16,7 @@ from topology.effects import OfferTask
 from topology.own_work import HandBack, StartTask, StickyDead
 from topology.tokens import Token
 from topology.turn import Turn
-from topology.workflow import buffering, histories, limits
+from topology.workflow import buffering, histories, limits, priorities
 from topology.workflow.facts import (
     CompletionRefused,
     StickySet,
@@ -353,5 +353,6 @@ def _offer(turn: Turn) -> None:
             expires_at=0,
             is_sticky=bool(task.queue),
             normal_queue=row.queue if task.queue else "",
+            priority=priorities.level(row.priority),
         )
     )
