@@ -17,6 +17,7 @@ from tests.archival.runs import closed_run
 from tests.end_to_end.archiving import archiving_namespace, command, until_archived
 from tests.end_to_end.workers import fresh, until, working
 from tests.end_to_end.workflows import Echo
+from tests.support.kafka_real import real_kafka, why_absent
 from tests.support.millrace_server import MillraceServer
 from tests.support.s3_real import FaultyS3, make_bucket, s3_server
 
@@ -153,6 +154,34 @@ async def test_v5_an_s3_that_fails_delays_and_loses_nothing(
         archive = open_archive(uri, ArchivalSettings(s3=s3))
         check_whole(archive, namespace_id, expected)
         archive.close()
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_v5_two_nodes_share_the_work_and_one_is_killed(tmp_path: Path) -> None:
+    """Each archives what its partitions of the group have; the other takes over what was left."""
+    if reason := why_absent():
+        pytest.skip(reason)
+    uri = (tmp_path / "archive").as_uri()
+    options = (*QUICK, "--set", f"archival.history_uri={uri}")
+    options = (*options, "--set", f"archival.visibility_uri={uri}")
+    (tmp_path / "two").mkdir()
+    with real_kafka(tmp_path / "kafka") as kafka:
+        node = {"kafka": kafka, "options": options, "is_node": True}
+        one = MillraceServer(tmp_path, folder=tmp_path / "data-one", **node)
+        two = MillraceServer(tmp_path / "two", folder=tmp_path / "data-two", **node)
+        with one, two:
+            client = await Client.connect(one.address)
+            name = fresh("shop")
+            namespace_id = await archiving_namespace(client, name)
+            client = await Client.connect(one.address, namespace=name)
+            ids = await load(client, RUNS // 2)
+            two.kill()
+            ids += await load(client, RUNS // 2)
+            expected = await owned(client, ids)
+            await until_archived(client, name, RUNS)
+            check_whole(open_archive(uri), namespace_id, expected)
 
 
 async def test_v5_a_poison_run_is_set_aside_and_tried_again_when_told(tmp_path: Path) -> None:
