@@ -12,6 +12,7 @@ from streams.agents.archival import ROLE, build_archival
 from streams.archival.archives import Archives
 from streams.archival.away import Away
 from streams.archival.backlog import Owners
+from streams.archival.batch import Batches
 from streams.archival.node import ArchivalNode
 from streams.calls.roles import RoleCalls
 from streams.namespaces import Namespaces
@@ -32,14 +33,10 @@ def start_archiving(
     ground: Ground, archives: Archives, calls: RoleCalls, namespaces: Namespaces
 ) -> None:
     """Begin to archive what waits at the owners; the group is joined meanwhile."""
-    node = ArchivalNode(
-        Owners(calls),
-        archives,
-        namespaces,
-        ground.archival,
-        away=Away(ground.clock, ground.random, longest_s=ground.archival.retry_s),
-        admin=ground.admin,
-    )
+    owners = Owners(calls)
+    away = Away(ground.clock, ground.random, longest_s=ground.archival.retry_s)
+    batches = Batches(owners, archives, away)
+    node = ArchivalNode(owners, batches, namespaces, ground.archival, away=away, admin=ground.admin)
     node.counts.show(ground.metrics)
     on_crash = ground.crashed("the archival agent")
     app = build_archival(ground.group(ROLE), node, on_crash=on_crash)

@@ -9,6 +9,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, ExitStack, suppress
 from importlib import import_module
@@ -30,6 +32,7 @@ T = TypeVar("T")
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _STOPPED_AT_ONCE: Final = 130
 _FAILED_STOP_TIMEOUT_S: Final = 3.0
+_THREADS_TIMEOUT_S: Final = 1.0
 
 
 def launch(settings: Settings) -> int:
@@ -48,7 +51,20 @@ def launch(settings: Settings) -> int:
         folder.open()
         folder.await_former_broker()
         asyncio.run(_serve(settings, folder))
+    _leave_threads_behind()
     return 0
+
+
+def _leave_threads_behind() -> None:
+    """End at once where threads wait for a store that does not answer: all else has ended."""
+    until = time.monotonic() + _THREADS_TIMEOUT_S
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and not thread.daemon:
+            thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive():
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(0)
 
 
 def check_port_free(ip: str, port: int, *, option: str = "--port") -> None:

@@ -25,7 +25,7 @@ from streams.log.ports import Clock
 
 _OPEN_LIMIT: Final = 256
 _READERS: Final = 8
-_WRITERS: Final = 4
+_WRITERS: Final = 8
 
 T = TypeVar("T")
 

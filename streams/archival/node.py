@@ -1,31 +1,28 @@
-"""The archival agent's node: what waits at the owners, into the archives, and reported back (V5).
+"""The archival agent's node: finds what waits at the owners and has it archived (V5).
 
-Each partition that the group gives this node has a task that works through the owner's rows, a
-bounded part of them in memory, whenever `events` has news, and now and then without. A namespace
-whose archive is away is passed over and tried again later, with growing pauses; its runs wait at
-the owner. A run that its archive refuses is set aside there. Nothing here needs to last: what was
-not reported is found again, and archiving it twice is archiving it once.
+Each partition that the group gives this node has a task that goes through the owner's rows whenever
+`events` has news, and now and then without. What it finds is archived in batches (`batch.py`), one
+of each namespace at a time, some side by side, so that neither a slow archive nor one that is away
+holds up the others; what is in memory is bounded. Nothing here needs to last: what was not
+reported is found again, and archiving it twice is archiving it once.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Iterable
-from functools import partial
+from collections.abc import Collection, Coroutine, Iterable
 from typing import Final, Protocol
 
 import structlog
 
-from archival.archiver import Outcome
-from archival.run import ClosedRun
 from archival.settings import ArchivalSettings
 from schemas.errors import NotTheOwner, ServiceError
 from streams.archival.away import Away
 from streams.archival.backlog import Owners
-from streams.archival.closed import OwnerLost, closed_run
+from streams.archival.batch import Batches, Places
 from streams.archival.counts import Counts
 from streams.log.ports import Admin, CommandBatch, CommandTopics
 from topology.decision import Namespace
-from topology.own_work import Batches, ReadBacklog, ReadClosedRun, ReadWaiting, WaitingRun
+from topology.own_work import ReadBacklog, ReadWaiting, WaitingRun
 from topology.topics import EVENTS
 
 _log = structlog.get_logger(__name__)
@@ -35,33 +32,10 @@ _IDLE_S: Final = 10.0
 _UNUSED_S: Final = 2.0
 """So often it is seen whether any namespace archives, where none does."""
 _RETRY_S: Final = 1.0
-_MORE_TIMEOUT_S: Final = 30.0
 _PAGE_RUNS: Final = 32
 _PAGE_BYTES: Final = 1 << 20
-_SWEEP_EVERY: Final = 256
-"""Batches of a lake after which what crashes left in it is looked for."""
-_REASON_CHARS: Final = 1_000
-
-Places = tuple[str, str, str]
-"""Namespace id, and where its histories and its records go."""
-
-
-class Archives(Protocol):
-    """The archives; `archives.py` is the one implementation."""
-
-    async def archive(
-        self, history_uri: str, visibility_uri: str, runs: list[ClosedRun]
-    ) -> list[Outcome]:
-        """Archive runs that go to the same places; say what became of each."""
-        ...
-
-    async def tidy(self, uri: str, namespace_id: str) -> None:
-        """Merge the small files of a namespace's lake."""
-        ...
-
-    async def sweep(self, uri: str, namespace_id: str) -> int:
-        """Remove the files that crashes left in a lake."""
-        ...
+_AT_ONCE: Final = 8
+"""Batches under way on this node: so many times `batch_bytes` are in memory."""
 
 
 class Namespaces(Protocol):
@@ -78,7 +52,7 @@ class ArchivalNode:
     def __init__(
         self,
         owners: Owners,
-        archives: Archives,
+        batches: Batches,
         namespaces: Namespaces,
         settings: ArchivalSettings,
         *,
@@ -88,25 +62,28 @@ class ArchivalNode:
         """Make it inside a running loop; set `topic` before the first assignment."""
         self.topic: CommandTopics | None = None
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.counts = Counts()
         self._owners = owners
-        self._archives = archives
+        self._batches = batches
         self._namespaces = namespaces
         self._settings = settings
-        self._admin = admin
         self._away = away
+        self._admin = admin
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._busy: dict[int, dict[str, asyncio.Task[None]]] = {}
         self._news: dict[int, asyncio.Event] = {}
+        self._urgent: set[int] = set()
         self._positions: dict[int, int] = {}
-        self._batches: dict[Places, int] = {}
-        self._tidying = asyncio.Lock()
+        self._room = asyncio.Semaphore(_AT_ONCE)
         self._is_following = False
+
+    @property
+    def counts(self) -> Counts:
+        """What was done, and what waits."""
+        return self._batches.counts
 
     async def stop(self) -> None:
         """Stop; what is under way is found again."""
-        tasks, self._tasks = set(self._tasks.values()), {}
-        for task in tasks:
-            task.cancel()
+        tasks = [task for number in list(self._tasks) for task in self._leave(number)]
         if tasks:
             await asyncio.wait(tasks)
 
@@ -115,14 +92,11 @@ class ArchivalNode:
     def assigned(self, partitions: Collection[int], generation: int) -> None:  # noqa: ARG002  the port gives it
         """Take note of an assignment."""
         for number in set(self._tasks) - set(partitions):
-            self._tasks.pop(number).cancel()
-            self._positions.pop(number, None)
-            self.counts.forget(number)
+            self._leave(number)
         for number in set(partitions) - set(self._tasks):
             self._news[number] = asyncio.Event()
-            task = asyncio.create_task(self._keep_up(number), name=f"archival-{number}")
-            task.add_done_callback(self._ended)
-            self._tasks[number] = task
+            self._busy[number] = {}
+            self._tasks[number] = self._started(self._keep_up(number))
 
     def wants(self, topic: str, partition: int) -> bool:  # noqa: ARG002  the port gives it
         """Whether news of a partition are wanted: only where anything is archived at all."""
@@ -144,6 +118,7 @@ class ArchivalNode:
 
     async def _keep_up(self, number: int) -> None:
         """Archive what waits, for ever."""
+        news = self._news[number]
         while True:
             self._is_following = any(
                 each.history_archival.uri or each.visibility_archival.uri
@@ -158,18 +133,10 @@ class ArchivalNode:
                     _log.info("archival_later", partition=number, error=error.message)
                     pause_s = _RETRY_S
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news[number].wait(), pause_s)
-                await asyncio.sleep(self._settings.gather_s)
-
-    async def _look(self, number: int) -> float:
-        """Archive what waits, unless told to pause; return when (s) to look again without news."""
-        self._news[number].clear()
-        pause_s, is_news = _IDLE_S, True
-        if self._settings.state == "enabled":
-            pause_s, is_news = await self._work_off(number)
-        if is_news or self.counts.has_backlog(number):
-            self.counts.note(number, await self._owners.backlog(number, ReadBacklog()))
-        return pause_s
+                await asyncio.wait_for(news.wait(), pause_s)
+                if number not in self._urgent:
+                    await asyncio.sleep(self._settings.gather_s)
+            self._urgent.discard(number)
 
     async def _begin_news(self, number: int) -> None:
         """Hear of what happens from now on: what happened before is in the owner's rows."""
@@ -180,21 +147,28 @@ class ArchivalNode:
         if self.topic is not None:
             self.topic.seek(EVENTS.name, number, end)
 
-    async def _work_off(self, number: int) -> tuple[float, bool]:
-        """Archive all that waits and can be; return when (s) to look again, and if any waited."""
+    async def _look(self, number: int) -> float:
+        """Begin to archive what waits, unless told to pause; return when (s) to look again."""
+        self._news[number].clear()
+        is_news = self._settings.state != "enabled" or await self._begin_all(number)
+        if is_news or self.counts.has_backlog(number):
+            self.counts.note(number, await self._owners.backlog(number, ReadBacklog()))
+        return self._away.pause_s(_IDLE_S)
+
+    async def _begin_all(self, number: int) -> bool:
+        """Begin to archive all that waits and can be; whether there was any."""
         after = b""
-        is_whole, is_news = True, False
+        is_news = False
         while True:
             runs, after = await self._some(number, after)
-            is_news |= bool(runs)
             by_places: dict[Places, list[WaitingRun]] = {}
             for run in runs:
-                places = (run.namespace_id, run.history_uri, run.visibility_uri)
-                by_places.setdefault(places, []).append(run)
+                by_places.setdefault(Places.of(run), []).append(run)
             for places, some in by_places.items():
-                is_whole &= await self._archive(number, places, some)
+                is_news = True
+                await self._begin(number, places, some, is_more=bool(after))
             if not after:
-                return self._away.pause_s(_IDLE_S if is_whole else _RETRY_S), is_news
+                return is_news
 
     async def _some(self, number: int, after: bytes) -> tuple[list[WaitingRun], bytes]:
         """Return as many of the runs that wait as shall be in memory at once."""
@@ -204,7 +178,7 @@ class ArchivalNode:
         while len(runs) < settings.batch_runs_count and size < settings.batch_bytes:
             ask = ReadWaiting(
                 after=after,
-                passed_over=self._away.namespaces(),
+                passed_over=(*self._away.namespaces(), *self._busy[number]),
                 runs_count=min(_PAGE_RUNS, settings.batch_runs_count - len(runs)),
                 history_bytes=min(_PAGE_BYTES, settings.batch_bytes - size),
             )
@@ -216,78 +190,44 @@ class ArchivalNode:
                 break
         return runs, after
 
-    async def _archive(self, number: int, places: Places, runs: list[WaitingRun]) -> bool:
-        """Archive runs of one namespace and report them; False: some are to be looked at again."""
-        namespace_id, history_uri, visibility_uri = places
-        more = partial(self._more, number, asyncio.get_running_loop())
-        closed = [closed_run(run, more) for run in runs]
-        outcomes = await self._archives.archive(history_uri, visibility_uri, closed)
-        found = list(zip(runs, outcomes, strict=True))
-        away = [one for _, one in found if _is_away(one)]
-        if away:
-            self._away.note(namespace_id)
-            self.counts.failures.value += len(away)
-            _log.warning(
-                "archive_away",
-                namespace=runs[0].namespace,
-                uri=history_uri,
-                error=str(away[0].error),
-            )
-        else:
-            self._away.forget(namespace_id)
-        reports = [self._reported(number, run, one) for run, one in found if not _is_away(one)]
-        are_reported = await asyncio.gather(*reports)
-        if visibility_uri and any(one.is_archived for one in outcomes):
-            await self._tidy(places)
-        return all(are_reported)
+    async def _begin(
+        self, number: int, places: Places, runs: list[WaitingRun], *, is_more: bool
+    ) -> None:
+        """Begin to archive runs of one namespace, once there is room for them."""
+        await self._room.acquire()
+        work = self._done(number, places, runs, is_more=is_more)
+        self._busy[number][places.namespace_id] = self._started(work)
 
-    async def _reported(self, number: int, run: WaitingRun, outcome: Outcome) -> bool:
-        """Report what became of a run; False: it is to be looked at again."""
+    async def _done(
+        self, number: int, places: Places, runs: list[WaitingRun], *, is_more: bool
+    ) -> None:
+        """Archive runs, and have the partition looked at again where that is of use."""
         try:
-            if outcome.is_archived:
-                await self._owners.archived(number, run)
-                self.counts.archived.value += 1
-                return True
-            if outcome.is_refused:
-                reason = str(outcome.error)[:_REASON_CHARS]
-                _log.warning("archive_refused", workflow=run.workflow_id, reason=reason)
-                await self._owners.set_aside(number, run, reason)
-                self.counts.set_aside.value += 1
-                return True
-        except ServiceError as error:
-            _log.info("archival_not_reported", run=run.run_id, error=error.message)
-        return False
+            is_whole = await self._batches.archive(number, places, runs)
+        finally:
+            self._room.release()
+            self._busy.get(number, {}).pop(places.namespace_id, None)
+        if is_more and is_whole:
+            self._urgent.add(number)
+        delay_s = 0.0 if is_whole else _RETRY_S
+        asyncio.get_running_loop().call_later(delay_s, self._news[number].set)
 
-    def _more(
-        self, number: int, loop: asyncio.AbstractEventLoop, run: WaitingRun, first_event_id: int
-    ) -> Batches:
-        """Ask for more of a history, in a thread of the archiver."""
-        ask = ReadClosedRun(run.run_id, first_event_id, _PAGE_BYTES)
-        try:
-            asked = asyncio.run_coroutine_threadsafe(self._owners.more(number, ask), loop)
-            return asked.result(_MORE_TIMEOUT_S)
-        except (ServiceError, TimeoutError) as error:
-            raise OwnerLost(f"expected more of a history: {error}") from error
+    def _leave(self, number: int) -> list[asyncio.Task[None]]:
+        """Stop what concerns a partition; return what is still to end."""
+        self._positions.pop(number, None)
+        self.counts.forget(number)
+        tasks = [self._tasks.pop(number), *self._busy.pop(number).values()]
+        for task in tasks:
+            task.cancel()
+        return tasks
 
-    async def _tidy(self, places: Places) -> None:
-        """Keep the lake in few files; that it fails is no matter, the next time does it."""
-        namespace_id, _, uri = places
-        count = self._batches[places] = self._batches.get(places, 0) + 1
-        try:
-            async with self._tidying:
-                await self._archives.tidy(uri, namespace_id)
-                if count % _SWEEP_EVERY == 0:
-                    await self._archives.sweep(uri, namespace_id)
-        except ServiceError as error:
-            _log.info("lake_not_tidied", uri=uri, error=error.message)
+    def _started(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if self.failed.done() or task.cancelled():
             return
         if (error := task.exception()) is not None:
             self.failed.set_exception(error)
-
-
-def _is_away(outcome: Outcome) -> bool:
-    """Whether the archive, not the run or its owner, is why a run is not archived."""
-    return not (outcome.is_archived or outcome.is_refused or isinstance(outcome.error, OwnerLost))

@@ -2,12 +2,14 @@
 
 import asyncio
 import random
+import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from temporalio.client import Client, WorkflowHistory
+from temporalio.service import RPCError
 
 from archival.archive import Archive
 from archival.opening import open_archive
@@ -182,6 +184,31 @@ async def test_v5_two_nodes_share_the_work_and_one_is_killed(tmp_path: Path) -> 
             expected = await owned(client, ids)
             await until_archived(client, name, RUNS)
             check_whole(open_archive(uri), namespace_id, expected)
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Yield the URL of a service that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+async def test_c7_a_store_that_never_answers_does_not_keep_a_node_from_ending(
+    tmp_path: Path, silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its threads are left behind; everything else ends in order."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
+    options = ("--set", f"archival.s3.endpoint={silent}", "--set", "archival.s3.path_style=true")
+    server = MillraceServer(tmp_path, folder=tmp_path / "data", options=options)
+    with server:
+        client = await Client.connect(server.address)
+        waiting = asyncio.ensure_future(archiving_namespace(client, "shop", "s3://cold"))
+        await asyncio.wait({waiting}, timeout=1)
+        assert not waiting.done()
+        assert await asyncio.to_thread(server.stop) == 0
+        await asyncio.wait({waiting})
+        assert isinstance(waiting.exception(), RPCError)
 
 
 async def test_v5_a_poison_run_is_set_aside_and_tried_again_when_told(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from schemas.temporal import history
 from streams.archival.archives import Archives
 from streams.archival.away import Away
 from streams.archival.backlog import Owners
+from streams.archival.batch import Batches
 from streams.archival.node import ArchivalNode
 from streams.clock import SystemClock
 from tests.support.core import NAMESPACE, Desk
@@ -114,9 +115,10 @@ async def running(
 ) -> AsyncIterator[ArchivalNode]:
     """Run a node that has the partition."""
     away = Away(SystemClock(), Steady(), longest_s=longest_s)
+    owners = Owners(calls)
     node = ArchivalNode(
-        Owners(calls),
-        archives,
+        owners,
+        Batches(owners, archives, away),
         Spaces(*spaces),
         settings,
         away=away,

@@ -1,6 +1,7 @@
 """The archival node: the archive equals a fold of the log, whatever fails on the way."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -173,6 +174,38 @@ async def test_an_archive_that_is_away_holds_up_its_namespace_only(tmp_path: Pat
         await until("all to be archived", is_clear(desk))
         await until("the backlog to be shown", lambda: _shown(node) == [0.0])
     assert node.counts.set_aside.value == 0
+    desk.check()
+
+
+class StuckDisk(Disk):
+    """A disk that does not answer until it is freed."""
+
+    def __init__(self) -> None:
+        self.freed = threading.Event()
+
+    def create(self, path: Path, mode: int) -> BinaryIO:
+        """See Disk."""
+        self.freed.wait()
+        return super().create(path, mode)
+
+
+async def test_an_archive_that_hangs_holds_up_its_namespace_only(tmp_path: Path) -> None:
+    """What closes elsewhere is archived meanwhile."""
+    desk = Desk()
+    near, far = (tmp_path / "near").as_uri(), (tmp_path / "far").as_uri()
+    here, there = archiving(near), archiving(far, OTHER)
+    close(desk, there)
+    archives = Folders()
+    disk = archives.disks[far] = StuckDisk()
+    async with running(Calls(desk), archives, here, there) as node:
+        await until("the node to follow", lambda: node.wants("events", 0))
+        for _ in range(2):
+            close(desk, here)
+            node.submit(CommandBatch("events", 0, 7, [], 9))
+            await until("it to be archived", lambda: backlog(desk).waiting == {OTHER.id: 1})
+        disk.freed.set()
+        await until("all to be archived", is_clear(desk))
+    assert node.counts.failures.value == 0
     desk.check()
 
 
