@@ -4,6 +4,7 @@ Events are serialized once, when they are recorded; everything here concatenates
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 from schemas import event_types as on
@@ -113,6 +114,23 @@ def batches(rows: Rows, run_id: str, first_event_id: int = 1) -> Iterator[tuple[
     prefix = batches_prefix(run_id)
     for key, value in rows.scan(prefix, batch_key(run_id, first_event_id)):
         yield int.from_bytes(key[len(prefix) :]), value
+
+
+def batches_before(
+    rows: Rows, run_id: str, event_id: int, *, count: int
+) -> list[tuple[int, bytes]]:
+    """Return the last `count` batches that begin before an event id, in order.
+
+    Rows are only read forwards, so it looks ever further back until there are enough: a page
+    costs the page, however long the history.
+    """
+    events = 4 * count
+    while True:
+        first = max(event_id - events, 1)
+        found = list(takewhile(lambda one: one[0] < event_id, batches(rows, run_id, first)))
+        if len(found) >= count or first == 1:
+            return found[-count:]
+        events *= 4
 
 
 def page(rows: Rows, row: Execution, first_event_id: int, *, size: int = PAGE_BATCHES_MAX) -> Page:

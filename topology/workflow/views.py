@@ -165,16 +165,14 @@ def get_history_reverse(
     row = run.execution
     before = token.next_event_id + 1 if token else row.next_event_id
     size = request.maximum_page_size or histories.PAGE_BATCHES_MAX
-    firsts = [first for first, _ in histories.batches(rows, row.run_id) if first < before][
-        -min(size, histories.PAGE_BATCHES_MAX) :
-    ]
+    count = min(size, histories.PAGE_BATCHES_MAX)
+    found = histories.batches_before(rows, row.run_id, before, count=count)
     response = service.GetWorkflowExecutionHistoryReverseResponse()
     response.history.SetInParent()
-    for first in reversed(firsts):
-        batch = rows.get(keys.batch_key(row.run_id, first)) or b""
+    for _, batch in reversed(found):
         response.history.events.extend(reversed(history.History.FromString(batch).events))
-    if firsts and firsts[0] > 1:
-        response.next_page_token = _token(run, firsts[0] - 1, is_waiting=False)
+    if found and found[0][0] > 1:
+        response.next_page_token = _token(run, found[0][0] - 1, is_waiting=False)
     return response.SerializeToString()
 
 

@@ -1,12 +1,13 @@
 """Closing a run: by its worker, by a caller, by its timeouts. Signals and cancel requests."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from schemas.errors import InvalidArgument, NotFound, ResourceExhausted
 from schemas.temporal import service
-from tests.support.core import Desk
+from tests.support.core import NAMESPACE, Desk, MemoryRows
 from tests.support.core_scene import Scene, golden, names
 from tests.support.core_words import (
     activity,
@@ -18,6 +19,7 @@ from tests.support.core_words import (
     vals,
     worker_command,
 )
+from topology.core import Core
 from topology.own_work import FireDue, QuarantineDue
 
 NOBODY = {"workflow_id": "nobody"}
@@ -239,3 +241,35 @@ def test_what_is_due_may_be_one_event_too_many(desk: Desk) -> None:
     with pytest.raises(InvalidArgument):  # nobody hears this of the owner's own work
         desk.pass_time(2)
     assert names(desk, after=5) == ["6 WorkflowExecutionTerminated"]
+
+
+class CountedRows(MemoryRows):
+    """Rows that count how many of them were read."""
+
+    read_count = 0
+
+    def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Yield rows, and count them."""
+        for found in super().scan(prefix, start):
+            self.read_count += 1
+            yield found
+
+
+@pytest.mark.parametrize(
+    "method", ["GetWorkflowExecutionHistory", "GetWorkflowExecutionHistoryReverse"]
+)
+def test_a_page_of_a_long_history_costs_the_page(desk: Desk, method: str) -> None:
+    """So many rows are read as are shown, about, wherever the page is."""
+    desk.start()
+    for _ in range(400):
+        desk.signal()
+    counted = CountedRows()
+    counted.rows = desk.rows.rows
+    request = getattr(service, f"{method}Request")(maximum_page_size=5)
+    request.execution.workflow_id = "w"
+    for page_number in range(1, 5):
+        packed = Core(counted).read(method, request, NAMESPACE.id, counted)
+        page = getattr(service, f"{method}Response").FromString(packed)
+        assert len(page.history.events) >= 5
+        assert counted.read_count <= page_number * 5 * 5
+        request.next_page_token = page.next_page_token
