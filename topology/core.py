@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
 from schemas.errors import InvalidArgument, NamespaceNotFound, NotFound, Stale, Unimplemented
+from schemas.instants import SECOND
 from schemas.rows import pack
 from schemas.temporal import common
 from topology import forwards
@@ -82,7 +83,9 @@ class Core:
     def decide(self, ask: Ask, *, now: int, seed: bytes) -> Decision:
         """Decide one ask; raises Rejected and then nothing happened."""
         if ask.method in namespaces.COMMANDS:
-            moment = namespaces.Moment(now, seed, self._archivals)
+            moment = namespaces.Moment(
+                now, seed, self._archivals, self._limits.retention_min_s * SECOND
+            )
             return namespaces.decide(ask, self._rows, moment)
         if ask.method in self._own:
             return self._own[ask.method](ask, now, seed)

@@ -9,19 +9,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from schemas.errors import DeadlineExceeded, InvalidArgument, NamespaceNotFound
-from schemas.instants import HOUR, duration_of, span_of
+from schemas.instants import duration_of
 from schemas.temporal import enums, service
 from streams.calls.pause import Pause
 from streams.frontend.archive_uris import check_uris
 from streams.frontend.services import Services
 from streams.frontend.transport import Call
 from topology.decision import Namespace
-from topology.validation import BLOB_BYTES, check_length, check_state, duration_fault, parse
+from topology.validation import BLOB_BYTES, check_length, check_state, parse
 
 Record = Any
 """The Avro fields of a namespace."""
 
-_MIN_RETENTION = HOUR
 _PAGE = 100
 _DISABLED = enums.ArchivalState.ARCHIVAL_STATE_DISABLED
 _State = enums.NamespaceState
@@ -52,11 +51,8 @@ async def register(services: Services, call: Call) -> bytes:
     check_length("Namespace", name)
     if request.is_global_namespace:
         raise InvalidArgument("Cannot register global namespace when not enabled")
-    retention = request.workflow_execution_retention_period
-    if duration_fault(retention) or span_of(retention) < _MIN_RETENTION:
-        raise InvalidArgument("A valid retention period is not set on request.")
     await check_uris(services, request)
-    asked = Namespace(id="", name=name, state=int(_REGISTERED), retention=span_of(retention))
+    asked = Namespace(id="", name=name, state=int(_REGISTERED), retention=0)
     until = services.clock.monotonic() + services.time_left(call)
     answer = await services.gateway.ask(
         asked, name, "RegisterNamespace", call.request, timeout_s=services.time_left(call)

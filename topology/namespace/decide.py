@@ -14,14 +14,12 @@ from typing import Final
 import msgspec
 
 from schemas.errors import AlreadyExists, InvalidArgument, NamespaceAlreadyExists, NotFound
-from schemas.instants import HOUR, span_of
 from schemas.temporal import enums, operator, service
 from topology.decision import Ask, Decision, Rows
 from topology.namespace import archival, deletion, record, update
 from topology.namespace.archival import Archivals
 from topology.namespace.record import NamespaceChanged, known, published, replaced
 
-RETENTION_MIN: Final = HOUR
 SYSTEM: Final = "temporal-system"
 _SYSTEM_ID: Final = "32049b68-7872-4094-8e63-d0dd59896a83"
 _State = enums.NamespaceState
@@ -35,6 +33,7 @@ class Moment(msgspec.Struct, frozen=True):
     now: int
     seed: bytes
     archivals: Archivals
+    retention_min: int  # ns
 
 
 def decide(ask: Ask, rows: Rows, moment: Moment) -> Decision:
@@ -45,9 +44,9 @@ def decide(ask: Ask, rows: Rows, moment: Moment) -> Decision:
 def register(ask: Ask, rows: Rows, moment: Moment) -> Decision:
     """RegisterNamespace: the name must be free."""
     request: service.RegisterNamespaceRequest = ask.request
-    retention = span_of(request.workflow_execution_retention_period)
-    if retention < RETENTION_MIN:
-        raise InvalidArgument("A valid retention period is not set on request.")
+    retention = update.retention_of(
+        request.workflow_execution_retention_period, moment.retention_min
+    )
     if rows.get(record.key_of(request.namespace)) is not None:
         raise NamespaceAlreadyExists
     archived = moment.archivals
@@ -85,7 +84,8 @@ def _new_id(seed: bytes) -> str:
 def change(ask: Ask, rows: Rows, moment: Moment) -> Decision:
     """UpdateNamespace."""
     held = known(ask, rows)
-    fields = update.changes(held, ask.request, now=moment.now, archivals=moment.archivals)
+    changes = update.Changes(held, moment.now, moment.archivals, moment.retention_min)
+    fields = changes.of(ask.request)
     if fields.get("state") == _State.NAMESPACE_STATE_DELETED:
         return deletion.delete(ask, rows, **fields)
     return replaced(ask, rows, held, **fields)

@@ -6,8 +6,11 @@ record to refuse (clusters, another replication state) is refused by the fronten
 
 from typing import Final
 
+import msgspec
+from google.protobuf.duration_pb2 import Duration
+
 from schemas.errors import InvalidArgument
-from schemas.instants import HOUR, span_of, timestamp_of
+from schemas.instants import span_of, timestamp_of
 from schemas.temporal import enums, namespace, service
 from topology.namespace import archival
 from topology.namespace.archival import Archivals
@@ -15,7 +18,6 @@ from topology.namespace.record import NamespaceChanged
 from topology.validation import duration_fault
 
 BAD_BINARIES_MAX: Final = 10
-_RETENTION_MIN: Final = HOUR
 _State = enums.NamespaceState
 _NEXT: Final = {
     int(_State.NAMESPACE_STATE_REGISTERED): (
@@ -28,27 +30,64 @@ _NEXT: Final = {
 Fields = dict[str, object]
 
 
-def changes(
-    held: NamespaceChanged,
-    request: service.UpdateNamespaceRequest,
-    *,
-    now: int,
-    archivals: Archivals,
-) -> Fields:
-    """Return the fields of a record that a request changes."""
-    fields: Fields = {}
-    if request.HasField("update_info"):
-        fields |= _about(held, request.update_info)
-    if request.HasField("config"):
-        fields |= _config(held, request.config, archivals)
-        if request.config.HasField("bad_binaries"):
-            fields["bad_binaries"] = _bad_binaries(held, request.config.bad_binaries, now)
-    if checksum := request.delete_bad_binary:
-        left = dict(held.bad_binaries)
-        if left.pop(checksum, None) is None:
-            raise InvalidArgument(f"Bad binary checksum {checksum} doesn't exists.")
-        fields["bad_binaries"] = left
-    return fields
+class Changes(msgspec.Struct, frozen=True):
+    """What requests are held against: a record, the time, what the server offers and allows."""
+
+    held: NamespaceChanged
+    now: int
+    archivals: Archivals
+    retention_min: int
+
+    def of(self, request: service.UpdateNamespaceRequest) -> Fields:
+        """Return the fields of the record that a request changes."""
+        held, fields = self.held, Fields()
+        if request.HasField("update_info"):
+            fields |= _about(held, request.update_info)
+        if request.HasField("config"):
+            fields |= self._config(request.config)
+            if request.config.HasField("bad_binaries"):
+                fields["bad_binaries"] = _merged(held, request.config.bad_binaries, self.now)
+        if checksum := request.delete_bad_binary:
+            left = dict(held.bad_binaries)
+            if left.pop(checksum, None) is None:
+                raise InvalidArgument(f"Bad binary checksum {checksum} doesn't exists.")
+            fields["bad_binaries"] = left
+        return fields
+
+    def _config(self, given: namespace.NamespaceConfig) -> Fields:
+        held, fields = self.held, Fields()
+        if given.HasField("workflow_execution_retention_ttl"):
+            wanted = given.workflow_execution_retention_ttl
+            fields["retention"] = retention_of(wanted, self.retention_min)
+        histories = archival.changed(
+            held.history_archival,
+            given.history_archival_state,
+            given.history_archival_uri,
+            self.archivals.history,
+        )
+        records = archival.changed(
+            held.visibility_archival,
+            given.visibility_archival_state,
+            given.visibility_archival_uri,
+            self.archivals.visibility,
+        )
+        fields |= {
+            "history_archival_state": histories.state,
+            "history_archival_uri": histories.uri,
+            "visibility_archival_state": records.state,
+            "visibility_archival_uri": records.uri,
+        }
+        if given.custom_search_attribute_aliases:
+            aliases = _aliases(held, dict(given.custom_search_attribute_aliases))
+            fields["search_attribute_aliases"] = aliases
+        return fields
+
+
+def retention_of(given: Duration, shortest: int) -> int:
+    """Return a retention in ns; raises InvalidArgument."""
+    if duration_fault(given) or span_of(given) < shortest:
+        raise InvalidArgument("A valid retention period is not set on request.")
+    return span_of(given)
 
 
 def _about(held: NamespaceChanged, given: namespace.UpdateNamespaceInfo) -> Fields:
@@ -66,42 +105,7 @@ def _about(held: NamespaceChanged, given: namespace.UpdateNamespaceInfo) -> Fiel
     return fields
 
 
-def _config(
-    held: NamespaceChanged, given: namespace.NamespaceConfig, archivals: Archivals
-) -> Fields:
-    fields: Fields = {}
-    if given.HasField("workflow_execution_retention_ttl"):
-        retention = given.workflow_execution_retention_ttl
-        if duration_fault(retention) or span_of(retention) < _RETENTION_MIN:
-            raise InvalidArgument("A valid retention period is not set on request.")
-        fields["retention"] = span_of(retention)
-    histories = archival.changed(
-        held.history_archival,
-        given.history_archival_state,
-        given.history_archival_uri,
-        archivals.history,
-    )
-    records = archival.changed(
-        held.visibility_archival,
-        given.visibility_archival_state,
-        given.visibility_archival_uri,
-        archivals.visibility,
-    )
-    fields |= {
-        "history_archival_state": histories.state,
-        "history_archival_uri": histories.uri,
-        "visibility_archival_state": records.state,
-        "visibility_archival_uri": records.uri,
-    }
-    if given.custom_search_attribute_aliases:
-        aliases = _aliases(held, dict(given.custom_search_attribute_aliases))
-        fields["search_attribute_aliases"] = aliases
-    return fields
-
-
-def _bad_binaries(
-    held: NamespaceChanged, given: namespace.BadBinaries, now: int
-) -> dict[str, bytes]:
+def _merged(held: NamespaceChanged, given: namespace.BadBinaries, now: int) -> dict[str, bytes]:
     merged = dict(held.bad_binaries)
     for checksum, why in given.binaries.items():
         noted = namespace.BadBinaryInfo(

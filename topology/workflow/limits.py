@@ -27,6 +27,8 @@ BUFFERED_BYTES_MAX: Final = 2 * 1024 * 1024
 class Limits(msgspec.Struct, frozen=True):
     """Limits that a server's settings may change (Temporal's dynamic configuration)."""
 
+    retention_min_s: int = 3_600
+    """Shortest retention that a namespace may have, seconds."""
     suggest_events_count: int = 4_096
     """Events from which on a workflow is told to continue as new."""
     suggest_history_bytes: int = 4 * 1024 * 1024
