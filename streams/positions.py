@@ -1,4 +1,4 @@
-"""Positions: how a client reads its own writes in lists and counts (decision 12).
+"""Positions: how a client reads its own writes in lists and counts (decision 15).
 
 A write's answer says in its trailing metadata up to which transition its partition must be
 indexed; a list or count that carries it back waits for that. `newest` waits for all that was

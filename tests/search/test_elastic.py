@@ -1,11 +1,8 @@
 """What only the Elasticsearch store has: bulks that adapt, faults, an index that fits."""
 
 import json
-import threading
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import msgspec
 import pytest
@@ -20,73 +17,15 @@ from search.settings import ElasticSettings
 from search.store import Batch, Cursor
 from tests.search.conftest import elastic_settings
 from tests.search.test_store import EVERYTHING, run
+from tests.support.elastic_faults import Faults, standing_before
 from tests.support.search_samples import NAMESPACE
-
-
-class Faults(ThreadingHTTPServer):
-    """Stands before a cluster and answers bulks itself while `answers` lasts."""
-
-    daemon_threads = True
-
-    def __init__(self, url: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Between)
-        self.cluster = url
-        self.answers: list[int] = []
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class _Between(BaseHTTPRequestHandler):
-    """Passes a request on, or answers it with the next fault."""
-
-    protocol_version = "HTTP/1.1"
-    server: Faults
-
-    def _serve(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if "_bulk" in self.path and self.server.answers:
-            status = self.server.answers.pop(0)
-            if not status:
-                self.close_connection = True
-                return
-            self._answer(status, b'{"error": {"type": "busy"}, "status": 1}')
-            return
-        request = urllib.request.Request(
-            self.server.cluster + self.path, body or None, method=self.command
-        )
-        for name in ("Content-Type", "Accept"):
-            if name in self.headers:
-                request.add_header(name, self.headers[name])
-        try:
-            with urllib.request.urlopen(request) as answer:
-                self._answer(answer.status, answer.read())
-        except urllib.error.HTTPError as error:
-            self._answer(error.code, error.read())
-
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815 - their names there
-
-    def _answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("X-Elastic-Product", "Elasticsearch")
-        self.send_header("Content-Type", "application/vnd.elasticsearch+json;compatible-with=8")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - its name there
-        """Say nothing."""
 
 
 @pytest.fixture
 def faults(elastic_url: str) -> Iterator[Faults]:
     """A stand-in before the real cluster."""
-    server = Faults(elastic_url)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with standing_before(elastic_url) as server:
+        yield server
 
 
 @pytest.mark.real

@@ -32,7 +32,7 @@ def desk() -> Desk:
     made.know_attributes(SearchAttributes(), CUSTOM)
     for name in ("done", "failed", "open"):
         made.start(name, queue=name, memo={"fields": {"m": val(name)}})
-    upserts = [_upsert("one"), _upsert("two")]
+    upserts = [upsert("one"), upsert("two")]
     made.step(*upserts, complete(), queue="done")
     made.step(*upserts, fail(), queue="failed")
     made.step(*upserts, timer("t", 60), queue="open")
@@ -51,7 +51,8 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     made.close()
 
 
-def _upsert(value: str) -> object:
+def upsert(value: str) -> object:
+    """Return a worker command that upserts a value."""
     fields = {"indexed_fields": {"CustomKeywordField": val(value)}}
     return worker_command("upsert_workflow_search_attributes", search_attributes=fields)
 
