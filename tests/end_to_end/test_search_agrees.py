@@ -45,12 +45,12 @@ class Caller:
     """Calls a server that may be killed and started again: what is not answered is asked again."""
 
     def __init__(self, address: str) -> None:
-        self._channel = grpc.aio.insecure_channel(address)
+        self.channel = grpc.aio.insecure_channel(address)
 
     async def ask(self, name: str, request: Any, *, metadata: Any = ()) -> Any:
         """Call an RPC, until there is an answer; None: it is over, the task timed out."""
         response = getattr(service, f"{name}Response")
-        call = self._channel.unary_unary(SERVICE + name, response_deserializer=response.FromString)
+        call = self.channel.unary_unary(SERVICE + name, response_deserializer=response.FromString)
         packed = request.SerializeToString()
         while True:
             try:
@@ -64,13 +64,13 @@ class Caller:
 
     async def begin_rebuild(self) -> str:
         """Have the server begin to build its index anew; return where it is."""
-        call = self._channel.unary_unary(searching.SERVICE + searching.REBUILD)
+        call = self.channel.unary_unary(searching.SERVICE + searching.REBUILD)
         phase: str = msgspec.json.decode(await call(b""))["phase"]
         return phase
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._channel.close()
+        await self.channel.close()
 
 
 @contextlib.asynccontextmanager
