@@ -17,7 +17,7 @@ FIND_PYTHON = for python in $(PYTHON) python3.11 python3.12 python3.13 python3 p
 	exit 1; fi
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 
-.PHONY: help dev demo test check format lint types imports fast everything bench-archive lock clean
+.PHONY: help dev demo test check format lint types imports fast everything bench-archive bench-search lock clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ $(BIN)/millrace: requirements.lock pyproject.toml
 bench-archive: $(BIN)/millrace ## Measure archives: a run to S3, lists over a million runs, a running node.
 	@$(BIN)/python -m tests.bench.archive_store
 	@$(BIN)/python -m tests.bench.archive_node
+
+bench-search: $(BIN)/millrace ## Measure search; make bench-search ARGS="--runs 100000".
+	@$(BIN)/python -m tests.bench.search $(ARGS)
 
 lock: $(BIN)/millrace ## Write requirements.lock anew from pyproject.toml.
 	@rm -rf build/lock && $(BIN)/python -m venv build/lock

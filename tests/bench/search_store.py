@@ -1,27 +1,18 @@
-"""Measure the search stores: `python -m tests.bench.search_store [--runs N] [--url URL]`.
+"""What search stores cost: pages and counts out of many runs, and what filling them costs us.
 
-Prints the rows of the speed table that concern stores: a page of 100 runs out of N in the default
-order, by type, by a custom keyword and 500 pages deep, a count by status, and what indexing costs
-us a run (start and close). SQLite always, Elasticsearch where a URL is given. CPU is ours alone.
+A page of 100 runs in the default order, by type, by a custom keyword and 500 pages deep; a count by
+status. Runs start and close; one in a hundred stays open. `python -m tests.bench.search` prints it.
 """
-# ruff: noqa: T201 - it prints a table
 
-import argparse
 import random
-import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from search.attributes import Attribute, ValueType
 from search.document import Document
-from search.elastic import ElasticStore
 from search.query.expressions import Query
 from search.query.resolve import Names, list_query, resolve
-from search.settings import ElasticSettings
-from search.sqlite import SqliteStore
 from search.store import Batch, Cursor, Store
 
 NAMESPACE = str(uuid.UUID(int=1))
@@ -30,7 +21,7 @@ STARTED = 1_700_000_000_000_000_000
 SECOND = 1_000_000_000
 PAGE = 100
 DEEP = 500
-BATCH = 500
+BATCH = 2_000
 ROUNDS = 21
 LISTS = {
     "list, default order": "",
@@ -44,7 +35,6 @@ LISTS = {
 }
 MUST_MS = 20.0
 MUST_GROUP_MS = 150.0
-MUST_CPU_MS = {"SQLite": 0.3, "Elasticsearch": 0.4}
 
 
 def documents(number: int) -> tuple[Document, Document]:
@@ -81,19 +71,15 @@ def documents(number: int) -> tuple[Document, Document]:
     return state(1, 1, None), state(2, status, started_at + chance.randrange(1_000 * SECOND))
 
 
-def fill(store: Store, runs: int) -> float:
-    """Write runs as they start and close; return our CPU, ms a run. One in a hundred stays open."""
+def fill(store: Store, runs: int) -> None:
+    """Write runs as they start and close; one in a hundred stays open."""
     generation = store.position().generation
-    cpu = 0.0
     for first in range(0, runs, BATCH):
         made = [documents(number) for number in range(first, min(runs, first + BATCH))]
         closed = [close for number, (_, close) in enumerate(made) if number % 100]
-        begun = time.process_time()
         store.write(Batch([start for start, _ in made], cursors={0: Cursor(first)}), generation)
         store.write(Batch(closed, cursors={0: Cursor(first)}), generation)
-        cpu += time.process_time() - begun
     store.refresh()
-    return cpu / runs * 1_000
 
 
 def median_ms(work: Callable[[], object]) -> float:
@@ -128,37 +114,3 @@ def _deep_token(store: Store, query: Query) -> bytes:
             break
         token = page.token
     return token
-
-
-def measure(name: str, store: Store, runs: int) -> None:
-    """Fill a store, measure it, and print the rows of the table."""
-    begun = time.perf_counter()
-    cpu = fill(store, runs)
-    wall = time.perf_counter() - begun
-    print(f"| {name}: indexing CPU a run (start + close) | {cpu:.3f} ms | {MUST_CPU_MS[name]} ms |")
-    print(f"| {name}: runs/s while filling (start + close) | {runs / wall:,.0f} | |")
-    for what, taken, must in rows(store):
-        print(f"| {name}: {what} of {runs:,} | {taken:.2f} ms | {must:.0f} ms |", flush=True)
-
-
-def main(arguments: list[str]) -> None:
-    """Measure what was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=1_000_000, help="runs in the SQLite store")
-    parser.add_argument("--url", default="", help="an Elasticsearch to measure as well")
-    parser.add_argument("--elastic-runs", type=int, default=200_000, help="runs in Elasticsearch")
-    options = parser.parse_args(arguments)
-    print("| what | measured | must |\n|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
-        sqlite = SqliteStore(Path(folder))
-        measure("SQLite", sqlite, options.runs)
-        sqlite.close()
-    if options.url:
-        settings = ElasticSettings(urls=(options.url,), index=f"bench-{uuid.uuid4().hex[:8]}")
-        elastic = ElasticStore(settings)
-        measure("Elasticsearch", elastic, options.elastic_runs)
-        elastic.close()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
