@@ -171,7 +171,7 @@ class Roles:
             await matching.start()
         ground.stack.push_async_callback(self._leave)
         for app in self._apps.values():
-            app.watch(ground.admin.stable_end, ground.clock)
+            app.watch(ground.admin.stable_end)
         await asyncio.gather(*(app.start() for app in self._apps.values()))
 
     def sweep(self, namespaces: Namespaces) -> None:

@@ -21,7 +21,7 @@ from mode import CrashingSupervisor
 from schemas.errors import Unavailable
 from streams.assignor import WarmAssignor
 from streams.faust_batches import BatchApp, BatchConsumer, Feed, GroupError, NoTables
-from streams.log.ports import Clock, CommandBatch
+from streams.log.ports import CommandBatch
 from streams.watchdog import Watchdog
 
 _log = structlog.get_logger(__name__)
@@ -137,10 +137,10 @@ class GroupApp:
 
         self.faust.on_partitions_assigned.connect(told, weak=False)
 
-    def watch(self, end: Callable[[str, int], Awaitable[int]], clock: Clock) -> None:
+    def watch(self, end: Callable[[str, int], Awaitable[int]]) -> None:
         """Crash when the consumer silently stops; `end` is `ports.Admin.stable_end`."""
         wants = self.faust.feed.wants
-        self._watchdog = Watchdog(self.positions, wants, end=end, clock=clock)
+        self._watchdog = Watchdog(self.positions, wants, end=end)
 
     async def start(self) -> None:
         """Join the group; returns with the first assignment. Raises what crashed it."""
@@ -196,7 +196,7 @@ class GroupApp:
         return self._note.read() or ""
 
     def positions(self) -> dict[tuple[str, int], int]:
-        """Return how far each assigned partition has been read."""
+        """Return how far each assigned partition has been read; none during a rebalance."""
         return {(tp.topic, tp.partition): at for tp, at in self._consumer.positions().items()}
 
     @property

@@ -136,6 +136,13 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         if self.thread_loop is not None and not self.thread_loop.is_closed():
             self.thread_loop.call_soon_threadsafe(self._woken)
 
+    @property
+    def is_rebalancing(self) -> bool:
+        """Whether the group is being assigned anew: nothing is read meanwhile."""
+        return self._consumer is None or bool(
+            self._consumer._fetcher._subscriptions.reassignment_in_progress
+        )
+
     def positions(self) -> dict[TP, int]:
         """Return how far each assigned partition has been read."""
         assignment = self._current_assignment()
@@ -365,8 +372,9 @@ class BatchConsumer(driver.Consumer):
         return self._thread.last_heartbeat_at
 
     def positions(self) -> dict[TP, int]:
-        """Return how far each assigned partition has been read."""
-        return self._thread.positions()
+        """Return how far each assigned partition has been read; none during a rebalance."""
+        is_reading = self.flow_active and not self._thread.is_rebalancing
+        return self._thread.positions() if is_reading else {}
 
     async def evict(self, member_id: str) -> None:
         """Leave the group for a member that is gone (V6)."""

@@ -1,7 +1,9 @@
 """Notices a consumer that has silently stopped: its position stands while the topic goes on.
 
 Seen in the field with long-lived consumers: no error, no records. The end of the topic is asked of
-another client than the one that is watched. What to do about it is the process owner's decision.
+another client than the one that is watched. Looks are counted, not seconds: a process that was
+suspended has not looked, and a record that has just arrived was not missed. What to do about it is
+the process owner's decision.
 """
 
 import asyncio
@@ -11,12 +13,12 @@ from typing import Final, NamedTuple
 import structlog
 
 from schemas.errors import Unavailable
-from streams.log.ports import Clock
 
 _log = structlog.get_logger(__name__)
 
 INTERVAL_S: Final = 10.0
-PATIENCE_S: Final = 30.0
+PATIENCE_LOOKS: Final = 4
+"""So often in a row a partition is found behind at the same position."""
 
 Where = tuple[str, int]
 
@@ -26,10 +28,10 @@ class Stalled(Exception):
 
 
 class _Seen(NamedTuple):
-    """A position, and since when (monotonic, s) it stands there."""
+    """A position, and how often in a row it was found there with records behind it."""
 
     position: int
-    since: float
+    looks: int
 
 
 class Watchdog:
@@ -41,13 +43,14 @@ class Watchdog:
         wants: Callable[[str, int], bool],
         *,
         end: Callable[[str, int], Awaitable[int]],
-        clock: Clock,
     ) -> None:
-        """`end` is `ports.Admin.stable_end`: an open transaction is no stall."""
+        """`positions` are those that may be read now: there are none during a rebalance.
+
+        `end` is `ports.Admin.stable_end`: an open transaction is no stall.
+        """
         self._positions = positions
         self._wants = wants
         self._end = end
-        self._clock = clock
         self._seen: dict[Where, _Seen] = {}
 
     async def run(self, on_stall: Callable[[BaseException], None]) -> None:
@@ -64,22 +67,22 @@ class Watchdog:
 
     async def look(self) -> None:
         """Compare positions with what was seen before; raises Stalled, Unavailable."""
-        now = self._clock.monotonic()
         positions = {where: at for where, at in self._positions().items() if self._wants(*where)}
         for where in self._seen.keys() - positions.keys():
             del self._seen[where]
         for where, position in positions.items():
             seen = self._seen.get(where)
             if seen is None or seen.position != position:
-                self._seen[where] = _Seen(position, now)
-            elif now - seen.since >= PATIENCE_S:
-                await self._check(where, position, now)
+                self._seen[where] = _Seen(position, 0)
+            else:
+                await self._check(where, seen)
 
-    async def _check(self, where: Where, position: int, now: float) -> None:
+    async def _check(self, where: Where, seen: _Seen) -> None:
         end = await self._end(*where)
-        if end > position:
+        looks = seen.looks + 1 if end > seen.position else 0
+        if looks >= PATIENCE_LOOKS:
             raise Stalled(
                 f"expected {where[0]}-{where[1]} to be read on to {end}, "
-                f"found it at {position} for {PATIENCE_S:.0f} s"
+                f"found it at {seen.position} in {looks} looks, {INTERVAL_S:.0f} s apart"
             )
-        self._seen[where] = _Seen(position, now)
+        self._seen[where] = seen._replace(looks=looks)

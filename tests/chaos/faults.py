@@ -73,7 +73,9 @@ class Faults:
         for node in self._nodes:
             if node not in self._troubled:
                 code = node.exit_code
-                assert code is None, f"a node ended by itself with {code}: {node.stderr[-2000:]}"
+                assert code is None, (
+                    f"a node ended by itself with {code}: {node.stderr[-2000:]}; {self.story}"
+                )
 
     async def _kill(self, node: MillraceServer, share: float) -> None:
         await asyncio.to_thread(node.kill)

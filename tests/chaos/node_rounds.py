@@ -84,7 +84,7 @@ class Cluster:
         if self._replies is not None:
             await self._replies.close()
         for node in self.nodes:
-            if node.is_running:
+            if node.exit_code is None and node.is_running:
                 await asyncio.to_thread(node.kill)
         self.written.close()
 
