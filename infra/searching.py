@@ -23,6 +23,7 @@ from streams.app import GroupSettings
 from streams.calls.roles import RoleCalls
 from streams.kafka.log_reader import LogReader
 from streams.search import StoreSearch
+from streams.visibility.forgetting import Forgetting
 from streams.visibility.lag import Lag
 from streams.visibility.node import VisibilityNode
 from streams.visibility.rebuild import Origin, Rebuild
@@ -63,8 +64,8 @@ async def _start_following(ground: Ground, store: Store) -> None:
     stack.push_async_callback(app.stop)
     await app.start()
     lag = Lag(node, ground.admin, ground.clock, ground.metrics)
-    looking = asyncio.create_task(lag.run(), name="search-lag")
-    stack.callback(looking.cancel)
+    for work in (lag.run(), Forgetting(store, ground.clock).run()):
+        stack.callback(asyncio.create_task(work).cancel)
 
 
 def _group(ground: Ground) -> GroupSettings:

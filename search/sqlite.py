@@ -68,6 +68,8 @@ class SqliteStore:
         self._is_beside = bool(generation)
         self._swap = threading.Lock()
         self._live = _Generation(folder, generation or _current(folder), settings)
+        if not generation:
+            _remove_left_over(folder, self._live.name)
 
     def position(self) -> Position:
         """Return the cursors of what is durably in the store."""
@@ -335,6 +337,13 @@ def _point(folder: Path, name: str) -> None:
     fresh = folder / f"{_CURRENT}.fresh"
     fresh.write_text(f"{name}\n")
     os.replace(fresh, folder / _CURRENT)  # noqa: PTH105 - names the atomic call
+
+
+def _remove_left_over(folder: Path, live: str) -> None:
+    """Remove what a rebuild left that was killed."""
+    for path in folder.glob("search-*.sqlite"):
+        if path.name != live:
+            _remove(path)
 
 
 def _remove(path: Path) -> None:

@@ -21,6 +21,7 @@ examples:
   millrace dev --db-filename ./data          keeps its data in ./data
   millrace dev --port 7300 -n orders         another port, and a namespace `orders`
   millrace serve --kafka 127.0.0.1:9092      one node of several on a Kafka of yours
+  millrace search lag                        how far lists are behind what happened
   millrace tail --kafka 127.0.0.1:9092       commands and events as they come
 
 try next:

@@ -169,3 +169,17 @@ def test_a_query_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
         store.count(NAMESPACE, resolve("Customer = 'a' AND TaskQueue IS NULL", NAMES))
     assert len(store.list(NAMESPACE, EVERYTHING, 5).documents) == 5
     store.close()
+
+
+def test_what_a_killed_rebuild_left_is_removed(tmp_path: Path) -> None:
+    """The live index is as it was, and nothing else is in the folder at the next start."""
+    store = SqliteStore(tmp_path)
+    store.write(Batch([run(1)]), store.position().generation)
+    beside = store.beside()
+    beside.write(Batch([run(2)]), beside.position().generation)
+    beside.close()  # and never swapped in: killed
+    store.close()
+    again = SqliteStore(tmp_path)
+    assert again.list(NAMESPACE, EVERYTHING, 9).documents == (run(1),)
+    assert {path.name for path in tmp_path.glob("*.sqlite")} == {"search-000001.sqlite"}
+    again.close()
