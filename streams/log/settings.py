@@ -29,7 +29,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
     expiry_count: int = 64
     """Closed runs deleted in one transition once their retention is over."""
     expiry_factor: float = 0.1
-    """Most of a partition's time that such deletions may take, a fraction."""
+    """Most of the time that deciding such deletions may take, a fraction."""
     transition_max_bytes: int = 4 << 20
     """Beyond it an ask is decided again as the termination Temporal prescribes (L14)."""
     letter_max_bytes: int = 1 << 20
