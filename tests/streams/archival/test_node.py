@@ -11,9 +11,10 @@ import pytest
 from msgspec.structs import replace
 
 from archival.archive import Archive
+from archival.archiver import Outcome
 from archival.files import Disk
 from archival.opening import open_archive
-from archival.run import RunKey
+from archival.run import ClosedRun, RunKey
 from schemas.errors import NotTheOwner, Unavailable
 from streams.archival.node import ArchivalNode
 from streams.log.ports import CommandBatch
@@ -216,6 +217,39 @@ def _shown(node: ArchivalNode) -> list[float]:
     name = "millrace_streams_archival_backlog_runs"
     families = [family for family in metrics.collect() if family.name == name]
     return [sample.value for family in families for sample in family.samples]
+
+
+class Counting(Folders):
+    """Archives that note how many runs they were given at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    async def archive(
+        self, history_uri: str, visibility_uri: str, runs: list[ClosedRun]
+    ) -> list[Outcome]:
+        """See Archives."""
+        self.sizes.append(len(runs))
+        return await super().archive(history_uri, visibility_uri, runs)
+
+
+async def test_a_backlog_is_worked_off_in_bounded_parts(uri: str) -> None:
+    """However much waits after an outage, so much is in memory at once, and none is left out."""
+    desk = Desk()
+    space = archiving(uri)
+    for _ in range(20):
+        close(desk, space)
+    archives = Counting()
+    disk = archives.disks[uri] = FullDisk()
+    settings = replace(SETTINGS, batch_runs_count=3)
+    async with running(Calls(desk), archives, space, settings=settings) as node:
+        await until("some tries", lambda: node.counts.failures.value > 9)
+        assert backlog(desk).waiting == {NAMESPACE.id: 20}
+        disk.is_full = False
+        await until("all to be archived", is_clear(desk))
+    assert max(archives.sizes) == 3
+    check_whole(desk, uri)
 
 
 async def test_a_poison_run_is_set_aside_and_the_rest_goes_on(uri: str) -> None:
