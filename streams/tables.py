@@ -5,14 +5,19 @@ a replay. Writes go to the WAL without a sync: after a power loss a prefix of th
 the log has the rest. All partitions of a process share one block cache and one budget for write
 buffers, so memory does not grow with their number.
 
+A store that RocksDB finds damaged is emptied at the next opening: the log has all of it. A disk
+that is full ends the node with one sentence.
+
 No caching of decoded rows here, and nothing about what rows mean.
 """
 
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
+import structlog
 from rocksdict import (
     BlockBasedOptions,
     Cache,
@@ -24,10 +29,20 @@ from rocksdict import (
     WriteBufferManager,
 )
 
+from streams.log.faults import LogFault
+
+_log = structlog.get_logger(__name__)
+
 _MEBIBYTE: Final = 1 << 20
 _BLOOM_BITS: Final = 10
 _BLOCK_BYTES: Final = 16 << 10
 _SUFFIX: Final = ".rocksdb"
+_MARK: Final = ".damaged"  # beside a store that is to be emptied
+_DAMAGED: Final = "Corruption"  # so RocksDB's messages begin
+
+
+class StoreUnusable(LogFault):
+    """A store that cannot be read or written; the message is for people."""
 
 
 class TableSettings(msgspec.Struct, frozen=True):
@@ -95,12 +110,42 @@ class RocksStore:
     def __init__(self, path: Path, options: Options) -> None:
         self._path = path
         self._options = options
-        self._db = Rdict(str(path), options=options)
+        self._mark = path.with_suffix(_MARK)
+        self._db = self._opened()
         self._is_open = True
+
+    def _opened(self) -> Rdict:
+        """Open it; one that is damaged, now or when it was last used, is emptied first."""
+        if not self._mark.exists():
+            try:
+                return Rdict(str(self._path), options=self._options)
+            except Exception as error:  # noqa: BLE001, RUF100  RocksDB has one type for all
+                if not str(error).startswith(_DAMAGED):
+                    raise
+                _log.warning("damaged_store_emptied", store=str(self._path), reason=str(error))
+        shutil.rmtree(self._path, ignore_errors=True)
+        self._mark.unlink(missing_ok=True)
+        return Rdict(str(self._path), options=self._options)
+
+    def _unusable(self, error: Exception) -> StoreUnusable:
+        """Return what to raise for an error of RocksDB, which has one type for all."""
+        if not str(error).startswith(_DAMAGED):
+            return StoreUnusable(
+                f"expected to use the store {self._path}, found: {error}. Nothing that was "
+                "accepted is lost; the node goes on from here once that is mended"
+            )
+        self._mark.touch()
+        return StoreUnusable(
+            f"expected the store {self._path} to be whole, found: {error}. It is made anew from "
+            "the log at the next start"
+        )
 
     def get(self, key: bytes) -> bytes | None:
         """Return a row."""
-        value: bytes | None = self._db.get(key)
+        try:
+            value: bytes | None = self._db.get(key)
+        except Exception as error:  # noqa: BLE001, RUF100  RocksDB has one type for all
+            raise self._unusable(error) from error
         return value
 
     def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
@@ -125,7 +170,10 @@ class RocksStore:
                 batch.delete(key)
             else:
                 batch.put(key, value)
-        self._db.write(batch)
+        try:
+            self._db.write(batch)
+        except Exception as error:  # noqa: BLE001, RUF100  RocksDB has one type for all
+            raise self._unusable(error) from error
 
     def delete_prefix(self, prefix: bytes) -> None:
         """Delete all rows whose keys have a prefix, by one mark, however many they are."""
@@ -143,7 +191,10 @@ class RocksStore:
         """Close it; idempotent."""
         if self._is_open:
             self._is_open = False
-            self._db.close()
+            try:
+                self._db.close()
+            except Exception as error:  # noqa: BLE001  what is not in a file yet, the log has
+                _log.warning("store_not_flushed", store=str(self._path), reason=str(error))
 
 
 def prefix_end(prefix: bytes) -> bytes | None:

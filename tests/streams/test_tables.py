@@ -120,3 +120,49 @@ def test_prefix_end_is_the_least_key_above(prefix: bytes, keys: list[bytes]) -> 
     for key in keys:
         is_within = key >= prefix and (end is None or key < end)
         assert key.startswith(prefix) == is_within
+
+
+def _damage(folder: Path) -> None:
+    """Overwrite the files of a store."""
+    for path in folder.glob("*.sst"):
+        path.write_bytes(b"noise" * 1_000)
+    for path in folder.glob("MANIFEST-*"):
+        path.write_bytes(b"noise" * 100)
+
+
+def test_damaged_store_is_opened_empty(stores: RocksStores) -> None:
+    """The log has all of it; a node never stays away for a store."""
+    store = stores.open(7)
+    store.write({b"key": b"value"})
+    store.close()
+    _damage(stores.folder / "7.rocksdb")
+    again = stores.open(7)
+    assert again.get(b"key") is None
+    again.write({b"key": b"new"})
+    assert again.get(b"key") == b"new"
+    again.close()
+
+
+def test_store_found_damaged_in_use_is_emptied_at_the_next_opening(stores: RocksStores) -> None:
+    """What opens well may be damaged further in."""
+    store = stores.open(7)
+    store.write({b"key": b"value"})
+    fault = store._unusable(Exception("Corruption: block checksum mismatch"))
+    assert "made anew from the log at the next start" in str(fault)
+    store.close()
+    again = stores.open(7)
+    assert again.get(b"key") is None
+    again.close()
+    assert stores.found() == {7}
+
+
+def test_other_errors_say_that_nothing_is_lost(stores: RocksStores) -> None:
+    """A full disk is one sentence, and the store stays."""
+    store = stores.open(7)
+    store.write({b"key": b"value"})
+    fault = store._unusable(Exception("IO error: No space left on device"))
+    assert str(fault).endswith("the node goes on from here once that is mended")
+    store.close()
+    again = stores.open(7)
+    assert again.get(b"key") == b"value"
+    again.close()
