@@ -6,6 +6,7 @@ node is made of is `infra/process.py`'s business.
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import sys
@@ -38,6 +39,7 @@ _THREADS_TIMEOUT_S: Final = 1.0
 def launch(settings: Settings) -> int:
     """Run a node until it is told to stop; raises StartFailure, NodeFailure."""
     log.configure(settings.log)
+    allow_many_files()
     if "frontend" in settings.node.roles:
         check_port_free(settings.node.ip, settings.node.port)
     check_port_free(
@@ -65,6 +67,12 @@ def _leave_threads_behind() -> None:
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(0)
+
+
+def allow_many_files() -> None:
+    """Use what the system allows: every connection is a file, and so is much of a store."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def check_port_free(ip: str, port: int, *, option: str = "--port") -> None:

@@ -323,6 +323,8 @@ class Connection(asyncio.Protocol):
 
     def _pump(self) -> None:
         """Say what has waited, as far as there is room."""
+        if not self._waiting:
+            return
         for stream_id, outgoing in list(self._waiting.items()):
             if self._is_full:
                 break
