@@ -209,6 +209,11 @@ def ask_of(command: Command, wanted: Wanted, namespaces: Namespaces, parse: Pars
         namespace = Namespace("", wanted.namespace, 0, 0)
     else:
         namespace = _namespace(wanted.namespace, namespaces)
+    return ask_in(namespace, command, wanted, parse)
+
+
+def ask_in(namespace: Namespace, command: Command, wanted: Wanted, parse: Parse) -> Ask:
+    """Return the ask of a command in a namespace."""
     return Ask(
         wanted.method,
         namespace,

@@ -12,19 +12,19 @@ from typing import NamedTuple
 import structlog
 from msgspec.structs import replace
 
-from schemas.errors import Internal, OutcomeUnknown, ServiceError, Stale
+from schemas.errors import Internal, NamespaceNotFound, OutcomeUnknown, ServiceError, Stale
 from schemas.ids import workflow_key
 from streams.log import clients, commands, letters
 from streams.log.batch import Caller
 from streams.log.clients import Asked
-from streams.log.commands import Command, Poison
+from streams.log.commands import Command, Poison, Wanted
 from streams.log.counts import Counts
 from streams.log.folded import Folded
 from streams.log.ports import Record
 from streams.log.records import Answer
 from streams.log.settings import EngineSettings
 from streams.log.writing import Moment, Unwritable, Writing
-from topology.decision import Ask, Decision, ReplyBody
+from topology.decision import Ask, Decision, Namespace, ReplyBody
 from topology.effects import Effect
 from topology.own_work import FireDue, QuarantineDue
 
@@ -113,7 +113,7 @@ class Deciding:
     def _single(self, command: Command, moment: Moment) -> None:
         wanted = command.wanted[0]
         try:
-            ask = commands.ask_of(command, wanted, self._namespaces, self._parse_of(command))
+            ask = self._ask_of(command, wanted)
             decision = self._decided(ask, ask.command_id, moment)
         except ServiceError as refusal:
             self._counts.refused += 1
@@ -127,6 +127,17 @@ class Deciding:
         else:
             if decision is not None:
                 self._writing.record(command.record.key, decision, (ask,), moment)
+
+    def _ask_of(self, command: Command, wanted: Wanted) -> Ask:
+        """Return the ask of a command; a repeat has one also when its namespace is gone (L12)."""
+        parse = self._parse_of(command)
+        try:
+            return commands.ask_of(command, wanted, self._namespaces, parse)
+        except NamespaceNotFound:
+            known = self._folded.answers.outcome(wanted.command_id, self._folded.layers)
+            if known is None or not wanted.command_id:
+                raise
+            return commands.ask_in(Namespace("", wanted.namespace, 0, 0), command, wanted, parse)
 
     def _gathered(self, command: Command, moment: Moment) -> None:
         merged = Decision([], [], [], {})
