@@ -23,6 +23,7 @@ from infra.banner import banner
 from infra.broker.child import BrokerChild, StartFailedError
 from infra.failures import FAILED, NodeFailure, StartFailure
 from infra.folder import DataFolder
+from infra.garbage import calm
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ async def _serve(settings: Settings, folder: DataFolder) -> None:
         stack.push_async_callback(_stopped, node, end, timeout_s=settings.node.stop_timeout_s)
         address = await end.or_result(_started(node, settings.node.start_timeout_s))
         if address is not None:
+            calm()
             internal = node.internal_address
             sys.stdout.write(banner(settings, folder, address, kafka=kafka, internal=internal))
             sys.stdout.flush()
