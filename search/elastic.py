@@ -173,7 +173,9 @@ class ElasticStore:
             for left in self._client.indices.get(index=f"{self._settings.index}-*"):
                 if left != live:  # a rebuild was killed
                     self._client.options(ignore_status=404).indices.delete(index=left)
-            self._client.indices.create(index=name, aliases={_writes_alias(name): {}})
+            self._client.indices.create(
+                index=name, aliases={_writes_alias(name): {}}, settings=mapping.UNSEEN
+            )
         return type(self)(self._settings, clock=self._clock, sleep=self._sleep, generation=name)
 
     def replace_by(self, rebuilt: Self, catch_up: CatchUp = already) -> None:
@@ -185,6 +187,7 @@ class ElasticStore:
         rebuilt.refresh()
         alias, new = self._settings.index, rebuilt._beside
         with self._asking("replace_by"):
+            self._client.indices.put_settings(index=new, settings=mapping.seen(self._settings))
             old = self._generation()
             actions: list[dict[str, Any]] = [
                 {"add": {"index": new, "alias": alias}},

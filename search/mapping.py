@@ -54,6 +54,15 @@ FIELDS: Final[Mapping[ValueType, Mapping[str, Any]]] = {
 }
 
 
+UNSEEN: Final[Mapping[str, Any]] = {"refresh_interval": "-1"}
+"""Settings of an index that nobody searches yet: it need not be made visible all the time."""
+
+
+def seen(settings: ElasticSettings) -> dict[str, Any]:
+    """Return the settings of an index that is searched, as far as `UNSEEN` has others."""
+    return {"refresh_interval": f"{settings.refresh_interval_ms}ms"}
+
+
 def index_template(settings: ElasticSettings) -> dict[str, Any]:
     """Return the index template of the visibility indexes."""
     return {
@@ -138,7 +147,7 @@ def _settings(settings: ElasticSettings) -> dict[str, Any]:
         "index": {
             "number_of_shards": settings.shards_count,
             "auto_expand_replicas": settings.replicas,
-            "refresh_interval": f"{settings.refresh_interval_ms}ms",
+            **seen(settings),
             "search": {"idle": {"after": "365d"}},
             "mapping": {"total_fields": {"limit": FIELDS_MAX}},
             "sort": {

@@ -4,6 +4,7 @@ A query is text only until it is resolved; the older filters (ListOpen, ListClos
 expressions, never as text.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -123,7 +124,18 @@ async def add_search_attributes(services: Services, call: Call) -> bytes:
         lambda: added.items() <= _attributes(services, namespace.name).items(),
         until=services.clock.monotonic() + services.time_left(call),
     )
+    await _make_searchable(services, namespace, added)
     return answer
+
+
+async def _make_searchable(services: Services, namespace: Namespace, added: dict[str, int]) -> None:
+    """Make the fields of new attributes, so that an index which has no room for them says so.
+
+    A store that is away makes them with the first run that has them.
+    """
+    if services.search is not None:
+        with contextlib.suppress(Unavailable):
+            await services.search.add_attributes(namespace, added)
 
 
 async def remove_search_attributes(services: Services, call: Call) -> bytes:

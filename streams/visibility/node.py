@@ -27,10 +27,12 @@ _log = structlog.get_logger(__name__)
 
 _BACKLOG_MAX: Final = 2_000
 _WRITE_MAX: Final = 1_000
-_GATHER_MIN_S: Final = 0.01
+_GATHER_MIN_S: Final = 0.005
 _GATHER_MAX_S: Final = 0.25
-_GATHER_WRITES: Final = 10
+_GATHER_WRITES: Final = 4
 """A change waits for others as long as so many writes take: writing costs little of the time."""
+_MEMORY: Final = 0.8
+"""How much of the time that a write takes is remembered from those before."""
 _RETRY_MIN_S: Final = 0.1
 _RETRY_MAX_S: Final = 10.0
 
@@ -165,7 +167,8 @@ class VisibilityNode:
         try:
             began_at = time.monotonic()
             await self._insisted(partial(self._write, pending, cursors))
-            self._write_s = time.monotonic() - began_at
+            took_s = time.monotonic() - began_at
+            self._write_s = _MEMORY * self._write_s + (1 - _MEMORY) * took_s
         except Superseded:
             _log.info("search_generation_superseded", generation=self._generation)
             await self._begin_again()

@@ -26,7 +26,7 @@ from topology.workflow.scanning import RunRows, scanned_of
 
 _log = structlog.get_logger(__name__)
 
-_SCAN_COUNT: Final = 250
+_SCAN_COUNT: Final = 500
 _TRIES: Final = 120
 _RETRY_S: Final = 0.5
 
@@ -116,21 +116,26 @@ class Rebuild:
         await asyncio.to_thread(self._store.replace_by, beside, tail.reach)
 
     async def _copy(self, partition: int, tail: "_Tail") -> None:
-        """Copy the runs of a partition; the tail begins where its first rows are true."""
-        after, least = "", -1
+        """Copy the runs of a partition; the tail begins where its first rows are true.
+
+        The next runs are asked for while the ones before are written.
+        """
+        scanned = await self._scanned(partition, "", least=0)
+        first = scanned.seq
+        tail.begin(partition, scanned)
         while True:
-            scanned = await self._scanned(partition, after, least)
-            if least < 0:
-                least = scanned.seq
-                tail.begin(partition, scanned)
             rows = scanned_of(scanned.rows)
-            await asyncio.to_thread(tail.copy, rows.runs, scanned.seq)
+            writing = asyncio.ensure_future(asyncio.to_thread(tail.copy, rows.runs, scanned.seq))
+            try:
+                if rows.after:
+                    scanned = await self._scanned(partition, rows.after, least=first)
+            finally:
+                await writing
             self.progress.runs_count += len(rows.runs)
-            after = rows.after
-            if not after:
+            if not rows.after:
                 return
 
-    async def _scanned(self, partition: int, after: str, least: int) -> Scanned:
+    async def _scanned(self, partition: int, after: str, *, least: int) -> Scanned:
         """Ask the owner, whoever it is; one that has fallen behind is asked again."""
         for _ in range(_TRIES):
             try:
