@@ -22,7 +22,9 @@ from tests.support.millrace_server import PROJECT
 ENABLED = ArchivalState.ARCHIVAL_STATE_ENABLED
 
 
-async def archiving_namespace(client: Client, name: str, uri: str = "") -> str:
+async def archiving_namespace(
+    client: Client, name: str, uri: str = "", *, retention_s: int = 86_400
+) -> str:
     """Register a namespace that archives both at a URI (none: the default); return its id."""
     request = RegisterNamespaceRequest(
         namespace=name,
@@ -31,7 +33,7 @@ async def archiving_namespace(client: Client, name: str, uri: str = "") -> str:
         visibility_archival_state=ENABLED,
         visibility_archival_uri=uri,
     )
-    request.workflow_execution_retention_period.seconds = 86_400
+    request.workflow_execution_retention_period.seconds = retention_s
     await client.workflow_service.register_namespace(request)
     described = await client.workflow_service.describe_namespace(
         DescribeNamespaceRequest(namespace=name)
@@ -66,23 +68,29 @@ async def until_archived(client: Client, namespace: str, count: int) -> list[Wor
     return found
 
 
+async def is_gone(client: Client, namespace: str, execution: WorkflowExecution) -> bool:
+    """Whether the owner does not know a run (any more)."""
+    asked = GetWorkflowExecutionHistoryRequest(
+        namespace=namespace, execution=execution, skip_archival=True
+    )
+    try:
+        await client.workflow_service.get_workflow_execution_history(asked)
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return True
+        raise
+    return False
+
+
 async def delete(client: Client, namespace: str, execution: WorkflowExecution) -> None:
     """Delete a run, and wait until its owner does not know it any more."""
     await client.workflow_service.delete_workflow_execution(
         DeleteWorkflowExecutionRequest(namespace=namespace, workflow_execution=execution)
     )
-    asked = GetWorkflowExecutionHistoryRequest(
-        namespace=namespace, execution=execution, skip_archival=True
+    await until(
+        lambda: is_gone(client, namespace, execution),
+        f"{execution.run_id} to be gone from its owner",
     )
-
-    async def is_gone() -> bool:
-        try:
-            await client.workflow_service.get_workflow_execution_history(asked)
-        except RPCError as error:
-            return error.status == RPCStatusCode.NOT_FOUND
-        return False
-
-    await until(is_gone, f"{execution.run_id} to be gone from its owner")
 
 
 def command(*arguments: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError
 
@@ -16,7 +17,7 @@ from archival.opening import open_archive
 from archival.run import RunKey
 from archival.settings import ArchivalSettings, S3Settings
 from tests.archival.runs import closed_run
-from tests.end_to_end.archiving import archiving_namespace, command, until_archived
+from tests.end_to_end.archiving import archiving_namespace, command, is_gone, until_archived
 from tests.end_to_end.workers import fresh, until, working
 from tests.end_to_end.workflows import Echo
 from tests.support.kafka_real import real_kafka, why_absent
@@ -98,6 +99,24 @@ async def test_v5_killed_while_it_archives_the_archive_equals_the_log(tmp_path: 
         )
 
 
+async def _read(client: Client, expected: Expected, workflow_id: str) -> None:
+    """Read a history, wherever it is now, and check that it is whole."""
+    run_id, live = expected[workflow_id]
+    handle = client.get_workflow_handle(workflow_id, run_id=run_id)
+    assert list((await handle.fetch_history()).events) == list(live.events)
+
+
+async def _read_on(client: Client, expected: Expected, chance: random.Random) -> None:
+    """Read one history after another, for ever."""
+    while True:
+        await _read(client, expected, chance.choice(list(expected)))
+
+
+async def _is_gone(client: Client, namespace: str, expected: Expected, workflow_id: str) -> bool:
+    execution = WorkflowExecution(workflow_id=workflow_id, run_id=expected[workflow_id][0])
+    return await is_gone(client, namespace, execution)
+
+
 async def _is_clear(kafka: str) -> bool:
     said = await asyncio.to_thread(command, "backlog", "--kafka", kafka)
     return said == "Nothing waits: all that closed is archived.\n"
@@ -120,7 +139,8 @@ async def test_v5_an_s3_that_fails_delays_and_loses_nothing(
 ) -> None:
     """503, resets before and after the body was stored, half-read bodies, then away altogether.
 
-    Workflows go on meanwhile, the backlog is seen, and in the end each run is there once.
+    Workflows go on meanwhile, and their retention runs out: at every moment each history is read
+    whole, from its owner or from the archive. In the end each run is archived once, and only so.
     """
     proxy, bucket = faulty
     uri = f"s3://{bucket}/archive"
@@ -130,28 +150,41 @@ async def test_v5_an_s3_that_fails_delays_and_loses_nothing(
         *("--set", f"archival.s3.endpoint={proxy.url}"),
         *("--set", "archival.s3.path_style=true"),
         *("--set", "archival.s3.attempts_count=3"),
+        *("--set", "core.retention_min_s=1"),
     )
     with MillraceServer(tmp_path, folder=tmp_path / "data", options=options) as server:
         client = await Client.connect(server.address)
         name = fresh("shop")
-        namespace_id = await archiving_namespace(client, name, uri)
+        namespace_id = await archiving_namespace(client, name, uri, retention_s=1)
         client = await Client.connect(server.address, namespace=name)
         chance = random.Random(9)
         kinds = (*[""] * 20, "slow_down", "reset_before", "reset_after", "half_body")
         proxy.plan = lambda _method, _path: chance.choice(kinds)
         ids = await load(client, RUNS // 2)
+        proxy.plan = lambda _method, _path: ""
+        expected = await owned(client, ids)
         proxy.plan = lambda _method, _path: "reset_before"
-        ids += await load(client, RUNS // 2)
+        late = await load(client, RUNS // 2)
+        expected |= await owned(client, late)
 
         async def is_seen() -> bool:
             said = await asyncio.to_thread(command, "backlog", "--kafka", server.kafka_address)
             return f"{name}: " in said and "runs wait" in said
 
         await until(is_seen, "the backlog to be seen while S3 is away")
-        expected = await owned(client, ids)
+        assert not any([await _is_gone(client, name, expected, each) for each in late])
         proxy.plan = lambda _method, _path: chance.choice(kinds)
+        reading = asyncio.ensure_future(_read_on(client, expected, chance))
         await until(lambda: _is_clear(server.kafka_address), "all to be archived")
+        for each in expected:
+            await until(
+                lambda each=each: _is_gone(client, name, expected, each), f"{each} to be deleted"
+            )
+        assert not reading.done(), reading.exception()
+        reading.cancel()
         proxy.plan = lambda _method, _path: ""
+        for each in expected:
+            await _read(client, expected, each)
         assert len(set(proxy.faults())) == 4
         archive = open_archive(uri, ArchivalSettings(s3=s3))
         check_whole(archive, namespace_id, expected)
