@@ -118,14 +118,14 @@ async def add_search_attributes(services: Services, call: Call) -> bytes:
     request = parse(operator.AddSearchAttributesRequest, call.request)
     namespace = await namespace_of(services, request.namespace)
     added = validate_new(dict(request.search_attributes))
-    answer = await _change_attributes(services, call, namespace, "AddSearchAttributes")
+    await _change_attributes(services, call, namespace, "AddSearchAttributes")
     await until_projected(
         services,
         lambda: added.items() <= _attributes(services, namespace.name).items(),
         until=services.clock.monotonic() + services.time_left(call),
     )
     await _make_searchable(services, namespace, added)
-    return answer
+    return operator.AddSearchAttributesResponse().SerializeToString()
 
 
 async def _make_searchable(services: Services, namespace: Namespace, added: dict[str, int]) -> None:
@@ -146,13 +146,13 @@ async def remove_search_attributes(services: Services, call: Call) -> bytes:
     for name in sorted(removed):
         if name in SYSTEM or name in PREDEFINED:
             raise InvalidArgument(f"Unable to remove non-custom search attributes: {name}.")
-    answer = await _change_attributes(services, call, namespace, "RemoveSearchAttributes")
+    await _change_attributes(services, call, namespace, "RemoveSearchAttributes")
     await until_projected(
         services,
         lambda: not removed & set(_attributes(services, namespace.name)),
         until=services.clock.monotonic() + services.time_left(call),
     )
-    return answer
+    return operator.RemoveSearchAttributesResponse().SerializeToString()
 
 
 def _search(services: Services) -> Search:
@@ -222,8 +222,8 @@ def _filter(request: Any) -> Filter:
 
 async def _change_attributes(
     services: Services, call: Call, namespace: Namespace, method: str
-) -> bytes:
-    return await services.gateway.ask(
+) -> None:
+    await services.gateway.ask(
         namespace, namespace.name, method, call.request, timeout_s=services.time_left(call)
     )
 
