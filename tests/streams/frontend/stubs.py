@@ -79,6 +79,8 @@ class StubNamespaces:
 
     seen: dict[str, Namespace] = field(default_factory=lambda: {"default": DEFAULT})
     unread: dict[str, Namespace] = field(default_factory=dict)
+    changes: dict[str, dict[str, object]] = field(default_factory=dict)
+    left: int = 0
     reads: int = 0
     position: int = 7
 
@@ -92,12 +94,21 @@ class StubNamespaces:
 
     def records(self) -> list[dict[str, object]]:
         """What is read, as Avro fields."""
-        return [record_of(each) for each in self.seen.values()]
+        return [
+            record_of(each, **(self.changes.get(each.id, {}) if self.left == 0 else {}))
+            for each in self.seen.values()
+        ]
+
+    def publish(self, namespace_id: str, fields: dict[str, object], *, reads: int) -> None:
+        """Change a record, for those who read to the end so often."""
+        self.changes[namespace_id] = fields
+        self.left = reads
 
     async def read_to_end(self) -> None:
         """Read what is unread."""
         self.reads += 1
         self.seen |= self.unread
+        self.left = max(0, self.left - 1)
 
 
 Asked = tuple[str, str, str, bytes]

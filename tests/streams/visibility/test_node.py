@@ -11,7 +11,7 @@ from search.document import Document
 from search.query.expressions import Query
 from search.shown import shown
 from search.sqlite import SqliteStore
-from search.store import Store
+from search.store import Batch, Store
 from streams.attributes import SearchAttributes
 from streams.log.ports import CommandBatch, Record
 from streams.metrics import Metrics
@@ -88,6 +88,34 @@ async def test_v1_the_list_agrees_with_describe(desk: Desk, store: SqliteStore) 
         document = documents[described.execution.run_id]
         found = shown(document, CUSTOM)
         assert seen(described, is_closed=document.closed_at is not None) == seen(found)
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+async def test_a_deleted_run_is_not_found(desk: Desk, store: SqliteStore, size: int) -> None:
+    """Whether it was in the index before, or began and went in one batch; it stays away."""
+    gone = [
+        desk.described(name).workflow_execution_info.execution.run_id for name in ("done", "open")
+    ]
+    desk.delete("done")
+    desk.delete("open")
+    desk.pass_time(1)
+    assert desk.expire() == gone[1:]
+    records = records_of(desk)
+    await follow(store, records, size=size)
+    assert len(listed(store)) == 4
+    assert not set(gone) & set(listed(store))
+    late = Document(
+        namespace_id=NAMESPACE.id,
+        workflow_id="done",
+        run_id=gone[0],
+        version=3,
+        workflow_type="Flow",
+        status=1,
+        started_at=1,
+        execution_at=1,
+    )
+    store.write(Batch([late]), store.position().generation)
+    assert not set(gone) & set(listed(store))
 
 
 def seen(
