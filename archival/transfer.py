@@ -1,4 +1,4 @@
-"""Copy archives, make existing ones searchable, and verify them: what `millrace archive` does.
+"""Copy archives, make existing ones searchable, verify, empty: what `millrace archive` does.
 
 All of it can be stopped and gone on with: what was done is found done. Progress is told after each
 page of runs, with the token to go on from. Memory holds a page of records and a part of a history.
@@ -16,7 +16,7 @@ from archival.archive import Archive
 from archival.archiver import Archiver
 from archival.proto_json import Malformed
 from archival.query import Filter
-from archival.record import Types, parse_record
+from archival.record import Record, Types, parse_record
 from archival.row import ArchivedRun, row_of
 from archival.run import ClosedRun, Damaged, Refused, RunKey, Written
 from archival.store import Missing
@@ -84,6 +84,36 @@ def verify(
             return [Trouble(row.key(namespace_id), reason) for row, reason in found if reason]
 
         return _walk(archive, namespace_id, verified, (report, wanted, token))
+
+
+def remove(
+    archive: Archive,
+    namespace_id: str,
+    report: Report,
+    *,
+    wanted: Filter | None = None,
+    token: bytes = b"",
+) -> int:
+    """Remove runs from an archive, their histories and records; return how many.
+
+    They are gone from lists first; in the end nothing of them is left in the lake's files either.
+    """
+    archiver = Archiver(archive, archive)
+
+    def removed(rows: tuple[ArchivedRun, ...]) -> list[Trouble]:
+        archiver.delete_all([_record(row, namespace_id) for row in rows])
+        return []
+
+    try:
+        count = _walk(archive, namespace_id, removed, (report, wanted, token))
+    finally:
+        archiver.close()
+    archive.lake(namespace_id).settle()
+    return count
+
+
+def _record(row: ArchivedRun, namespace_id: str) -> Record:
+    return Record(row.namespace, row.key(namespace_id), row.shown(), row.history_uri)
 
 
 def index(

@@ -1,7 +1,7 @@
-"""`millrace archive`: copy archives, make existing ones searchable, verify them; what waits.
+"""`millrace archive`: copy archives, make existing ones searchable, verify, delete; what waits.
 
-The first three work on the archive itself and need no server. This file turns options into calls of
-`archival/transfer.py` and shows how far they are.
+But for the last they work on the archive itself and need no server. This file turns options into
+calls of `archival/transfer.py` and shows how far they are.
 """
 
 import argparse
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from archival.query import Filter
     from archival.transfer import Progress
 
-SUMMARY: Final = "Copy, index and verify archives of closed runs, and see what waits for them."
+SUMMARY: Final = "Copy, index, verify and empty archives of closed runs; see what waits for them."
 
 EPILOG: Final = """\
 An archive is a folder (file:///path) or a place in a bucket (s3://bucket/path): histories and
@@ -35,6 +35,7 @@ examples:
   millrace archive export file:///srv/archive s3://cold/archive \\
       --query "CloseTime < '2026-01-01T00:00:00Z'"
   millrace archive import s3://temporal-archive      make what Temporal wrote searchable
+  millrace archive delete s3://cold/archive --query "WorkflowType = 'Test'" --yes
   millrace archive backlog --kafka 127.0.0.1:9092    what is closed and not archived yet
   millrace archive verify s3://cold --set archival.s3.endpoint=http://127.0.0.1:9000 \\
       --set archival.s3.path_style=true
@@ -54,6 +55,11 @@ once, for their checksums.
 _VERIFY: Final = """\
 Read every archived run: its record, and its history against the checksum and the length that were
 noted when it was written.
+"""
+_DELETE: Final = """\
+Remove archived runs: from lists, their records, their histories, and from the Parquet files.
+Without a query: all runs of the archive, or of the namespaces that are named. Workflows that a
+server still keeps stay there.
 """
 _SECONDS: Final = 0.5
 
@@ -75,6 +81,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     verify = _command(inner, "verify", "read everything and compare", _VERIFY)
     verify.add_argument("source", metavar="uri", help="URI of the archive")
     _configure(verify, run_verify, has_query=True)
+    delete = _command(inner, "delete", "remove runs for good", _DELETE)
+    delete.add_argument("source", metavar="uri", help="URI of the archive")
+    delete.add_argument("--yes", action="store_true", help="yes, for good")
+    _configure(delete, run_delete, has_query=True)
     backlog = _command(inner, "backlog", archive_backlog.SUMMARY, archive_backlog.EPILOG)
     archive_backlog.configure(backlog)
 
@@ -114,6 +124,21 @@ def run_verify(options: argparse.Namespace) -> int:
 
     def work(namespace_id: str, token: bytes, report: Report) -> int:
         return verify(source, namespace_id, report, wanted=wanted, token=token)
+
+    return _each(options, source, work)
+
+
+def run_delete(options: argparse.Namespace) -> int:
+    """Remove; return the exit code."""
+    from archival.transfer import remove  # noqa: PLC0415  # help need not wait for it
+
+    if not options.yes:
+        raise StartFailure("What is deleted from an archive is gone for good: say --yes.")
+    source = _opened(options, options.source)
+    wanted = _wanted(options)
+
+    def work(namespace_id: str, token: bytes, report: Report) -> int:
+        return remove(source, namespace_id, report, wanted=wanted, token=token)
 
     return _each(options, source, work)
 

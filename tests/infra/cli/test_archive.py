@@ -81,6 +81,21 @@ def test_what_temporal_wrote_is_made_searchable(
     assert run(["archive", "verify", uri]) == 0
 
 
+def test_runs_are_deleted_for_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that a query finds, once somebody says yes: nothing of them is left in any file."""
+    uri, archive = filled(tmp_path / "source")
+    asked = ["archive", "delete", uri, "--query", "WorkflowId = 'order-1'"]
+    assert run(asked) == 2
+    assert "say --yes" in capsys.readouterr().err
+    assert run([*asked, "--yes"]) == 0
+    assert capsys.readouterr().out == "1 runs, 0 in trouble.\n"
+    left = [each.workflow_id for each in archive.lake(NAMESPACE_ID).rows()]
+    assert sorted(left) == ["order-0", "order-2"]
+    files = [each for each in (tmp_path / "source").rglob("*") if each.is_file()]
+    assert not [each for each in files if b"order-1" in each.read_bytes()]
+    assert run(["archive", "verify", uri]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -43,7 +43,7 @@ def test_every_command_of_the_page_exists(capsys: pytest.CaptureFixture[str]) ->
     commands = {
         line.split()[2] for line in text.splitlines() if line.startswith("    millrace archive ")
     }
-    assert commands == {"backlog", "verify", "export", "import"}
+    assert commands == {"backlog", "verify", "export", "import", "delete"}
     for each in commands:
         with pytest.raises(SystemExit, match="0"):
             run(["archive", each, "--help"])
