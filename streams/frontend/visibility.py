@@ -223,6 +223,7 @@ def _filter(request: Any) -> Filter:
 async def _change_attributes(
     services: Services, call: Call, namespace: Namespace, method: str
 ) -> None:
+    """Have the namespace changed; the answer, its new version, is nobody's business here."""
     await services.gateway.ask(
         namespace, namespace.name, method, call.request, timeout_s=services.time_left(call)
     )
