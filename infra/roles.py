@@ -92,6 +92,7 @@ class Roles:
             stores=ground.stores(MATCHING).open,
             claims=owners,
             clock=ground.clock,
+            is_deleted=namespaces.is_deleted,
         )
         partitions = ground.settings.kafka.counts.matching
         wanted = msgspec.structs.replace(ground.settings.matching, partitions=partitions)

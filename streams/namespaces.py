@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from schemas.codec import NAMESPACE, Fields
 from schemas.errors import Unavailable
 from schemas.ids import NamespaceId, NamespaceName
+from schemas.temporal import enums
 from streams.kafka.whole_topic import PARTITION, Origin, WholeTopic
 from streams.log.ports import Producer, Record
 from topology.decision import Namespace
 from topology.namespace.archival import DISABLED, Archival
 from topology.topics import NAMESPACES
+
+_DELETED = enums.NamespaceState.NAMESPACE_STATE_DELETED
 
 
 class Namespaces:
@@ -39,6 +42,11 @@ class Namespaces:
     def by_id(self, namespace_id: NamespaceId | str) -> Namespace | None:
         """Return the namespace of an id, if there is one; also a deleted one."""
         return self._by_id.get(namespace_id)
+
+    def is_deleted(self, namespace_id: str) -> bool:
+        """Whether the namespace of an id is deleted."""
+        found = self._by_id.get(namespace_id)
+        return found is not None and found.state == _DELETED
 
     def records(self) -> list[Fields]:
         """Return the Avro fields of all namespaces, deleted ones until nothing is left of them."""

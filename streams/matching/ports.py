@@ -62,3 +62,5 @@ class MatchingPorts:
     stores: Callable[[int], Store]
     claims: Claims
     clock: Clock
+    is_deleted: Callable[[str], bool] = lambda _namespace_id: False
+    """Whether a namespace is deleted, by id: its tasks go, for nobody can poll them any more."""

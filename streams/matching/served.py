@@ -182,7 +182,13 @@ class ServedPartition:
         """Return some expired tasks of queues that nobody polls; every call looks further."""
         if not self.is_ready:
             return []
-        found, self._swept_to = expired_tasks(self.store, self._swept_to, now=now, limit=_SWEPT)
+        found, self._swept_to = expired_tasks(
+            self.store,
+            self._swept_to,
+            now=now,
+            limit=_SWEPT,
+            is_deleted=self._ports.is_deleted,
+        )
         return [task for task in found if queue_of(task.offer) not in self.queues]
 
     def close(self) -> None:

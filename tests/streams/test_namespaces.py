@@ -126,6 +126,8 @@ async def test_a_deleted_namespace_has_another_name_until_it_is_erased(
     assert namespaces.by_name("shop-deleted-8a1f") is None
     assert namespaces.records() == []
     assert namespaces.by_id("8a1f") is not None
+    assert namespaces.is_deleted("8a1f")
+    assert not namespaces.is_deleted("other")
 
 
 async def test_an_append_that_failed_is_unavailable(

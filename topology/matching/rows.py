@@ -5,7 +5,7 @@ offset of that row; `q` + queue -> how many tasks it has stored; and the positio
 key is already there changes nothing (a repeated offer keeps its place), a tombstone removes.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 import msgspec
@@ -88,14 +88,24 @@ def stored_tasks(
         yield int.from_bytes(key[-_OFFSET_BYTES:], "big"), task_of(value)
 
 
-def expired_tasks(rows: Rows, start: bytes, *, now: int, limit: int) -> tuple[list[Task], bytes]:
-    """Look at some rows from a key on; return expired tasks, and where to go on (empty: begin)."""
+def expired_tasks(
+    rows: Rows,
+    start: bytes,
+    *,
+    now: int,
+    limit: int,
+    is_deleted: Callable[[str], bool] = lambda _namespace_id: False,
+) -> tuple[list[Task], bytes]:
+    """Look at some rows from a key on; return expired tasks, and where to go on (empty: begin).
+
+    Tasks of deleted namespaces are expired.
+    """
     expired: list[Task] = []
     for count, (key, value) in enumerate(rows.scan(TASK_PREFIX, start)):
         if count >= limit:
             return expired, key
         task = task_of(value)
-        if task.is_expired(now):
+        if task.is_expired(now) or is_deleted(task.offer.namespace_id):
             expired.append(task)
     return expired, b""
 

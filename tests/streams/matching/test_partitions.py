@@ -375,6 +375,22 @@ def test_expired_tasks_of_a_queue_that_nobody_polls_are_swept() -> None:
     run(main())
 
 
+def test_tasks_of_a_deleted_namespace_are_swept() -> None:
+    """Nobody can poll them any more, and they need not expire."""
+
+    async def main() -> None:
+        life = await Life(Outside(), ONE).start()
+        for number in range(5):
+            await life.offer(offer_of(number))
+        await asyncio.sleep(200)
+        assert len(life.outside.stored()) == 5
+        life.deleted.add(offer_of(1).namespace_id)
+        await asyncio.sleep(100)
+        assert life.outside.stored() == []
+
+    run(main())
+
+
 def test_records_are_not_wanted_while_many_wait_to_be_folded() -> None:
     """The drain of the topic stops: memory is bounded."""
 

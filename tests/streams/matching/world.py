@@ -263,6 +263,7 @@ class Life:
         stores: Callable[[int], Store] | None = None,
     ) -> None:
         self.outside = outside
+        self.deleted: set[str] = set()  # namespaces
         self.is_dead = False
         self.crashed = asyncio.Event()
         self.faults: list[Exception] = []  # raised by the next asks to history
@@ -282,6 +283,7 @@ class Life:
             stores=self._stores,
             claims=self,
             clock=VirtualClock(),
+            is_deleted=lambda namespace_id: namespace_id in self.deleted,
         )
         self.node = MatchingNode(ports, settings or MatchingSettings())
         self.node.topic = self
