@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from archival.run import Damaged
 from archival.store import Missing, Store
 from schemas.errors import Unavailable
 
@@ -85,6 +86,8 @@ class Manifests:
                 manifest = _decoder.decode(self._store.get(key))
             except Missing:
                 continue
+            except msgspec.DecodeError as error:
+                raise Damaged(f"expected a manifest at {key!r}: {error}") from error
             self._read = (key, manifest)
             return manifest
         raise Unavailable("expected to read the lake's manifest, it changed under every try")

@@ -69,7 +69,7 @@ class Batches:
         self._archives = archives
         self._away = away
         self._counted: dict[Places, int] = {}
-        self._tidying = asyncio.Lock()
+        self._tidying: set[tuple[str, str]] = set()
 
     async def archive(self, number: int, places: Places, runs: list[WaitingRun]) -> bool:
         """Archive runs of one namespace and report them; False: some are to be looked at again."""
@@ -124,15 +124,19 @@ class Batches:
 
     async def _tidy(self, places: Places) -> None:
         """Keep the lake in few files; that it fails is no matter, the next time does it."""
-        namespace_id, _, uri = places
+        lake = uri, namespace_id = places.visibility_uri, places.namespace_id
         count = self._counted[places] = self._counted.get(places, 0) + 1
+        if lake in self._tidying:
+            return
+        self._tidying.add(lake)
         try:
-            async with self._tidying:
-                await self._archives.tidy(uri, namespace_id)
-                if count % _SWEEP_EVERY == 0:
-                    await self._archives.sweep(uri, namespace_id)
+            await self._archives.tidy(uri, namespace_id)
+            if count % _SWEEP_EVERY == 0:
+                await self._archives.sweep(uri, namespace_id)
         except ServiceError as error:
             _log.info("lake_not_tidied", uri=uri, error=error.message)
+        finally:
+            self._tidying.discard(lake)
 
 
 def _is_away(outcome: Outcome) -> bool:

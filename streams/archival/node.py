@@ -204,6 +204,10 @@ class ArchivalNode:
         """Archive runs, and have the partition looked at again where that is of use."""
         try:
             is_whole = await self._batches.archive(number, places, runs)
+        except Exception:  # noqa: BLE001  the agent's loop: what an archive holds must not end a node
+            _log.exception("archive_failed", namespace_id=places.namespace_id)
+            self._away.note(places.namespace_id)
+            is_whole = False
         finally:
             self._room.release()
             self._busy.get(number, {}).pop(places.namespace_id, None)

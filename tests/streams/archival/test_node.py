@@ -178,6 +178,63 @@ async def test_an_archive_that_is_away_holds_up_its_namespace_only(tmp_path: Pat
     desk.check()
 
 
+BROKEN = {"manifests/0999999999999.json": b"{"}
+"""A lake that somebody has written something else into."""
+ODD = {"manifests/0999999999999.json": b'{"number": 1, "segments": [{"key": "k"}]}'}
+"""And one that holds something that is not what it says."""
+
+
+@pytest.mark.parametrize("lake", [BROKEN, ODD])
+async def test_a_damaged_archive_does_not_end_the_node(
+    tmp_path: Path, lake: dict[str, bytes]
+) -> None:
+    """Its runs wait until somebody has repaired it; other namespaces are archived."""
+    desk = Desk()
+    near, far = (tmp_path / "near").as_uri(), (tmp_path / "far").as_uri()
+    here, there = archiving(near), archiving(far, OTHER)
+    close(desk, there)
+    close(desk, here)
+    folder = tmp_path / "far" / "millrace" / OTHER.id
+    for name, body in lake.items():
+        path = folder / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(body)
+    async with running(Calls(desk), Folders(), here, there) as node:
+        await until("the other to be archived", lambda: backlog(desk).waiting == {OTHER.id: 1})
+        await until("several tries", lambda: node.counts.failures.value > 2)
+        for name in lake:
+            (folder / name).unlink()
+        await until("all to be archived", is_clear(desk))
+    assert not node.failed.done()
+    desk.check()
+
+
+class RaisingArchives(Folders):
+    """Archives that raise what nobody foresaw, for a while."""
+
+    left = 3
+
+    async def archive(
+        self, history_uri: str, visibility_uri: str, runs: list[ClosedRun]
+    ) -> list[Outcome]:
+        """See Archives."""
+        if self.left:
+            self.left -= 1
+            raise ValueError("not what was expected")
+        return await super().archive(history_uri, visibility_uri, runs)
+
+
+async def test_a_bug_in_an_archive_costs_a_batch_only(uri: str) -> None:
+    """It is tried again later; the node goes on."""
+    desk = Desk()
+    space = archiving(uri)
+    close(desk, space)
+    async with running(Calls(desk), RaisingArchives(), space) as node:
+        await until("all to be archived", is_clear(desk))
+        assert not node.failed.done()
+    check_whole(desk, uri)
+
+
 class StuckDisk(Disk):
     """A disk that does not answer until it is freed."""
 
