@@ -43,18 +43,6 @@ class Node:
         self.assignments.append(told)
 
 
-class Clock:
-    """A clock that stands."""
-
-    def now(self) -> int:
-        """Return the instant."""
-        return 0
-
-    def monotonic(self) -> float:
-        """Return the same instant."""
-        return 0.0
-
-
 async def test_both_roles_of_a_node(
     admin: KafkaAdmin, address: str, name: str, tmp_path: Path
 ) -> None:
@@ -76,7 +64,7 @@ async def test_both_roles_of_a_node(
         ),
     ]
     for app in apps:
-        app.watch(admin.stable_end, Clock())
+        app.watch(admin.stable_end)
     await asyncio.gather(producers.start(), *(app.start() for app in apps))
     value = name.encode()
     await producers.commands_internal.append(1, [(b"k", value)])

@@ -13,8 +13,8 @@ from archival.row import ArchivedRun, row_of
 from archival.run import RunKey
 from search.document import Document
 from search.query.resolve import Names, list_query
+from search.shown import shown
 from streams.archival.filters import Wanted, hints_of
-from streams.frontend.visibility import shown
 from tests.support import search_naive as naive
 from tests.support.search_samples import CUSTOM, NAMESPACE, documents, queries
 
@@ -25,7 +25,7 @@ QUERIES = [text for text in dict.fromkeys(queries()) if "ORDER BY" not in text.u
 
 def archived(document: Document) -> ArchivedRun:
     """Return the row of a run that closed as a search record says."""
-    execution = shown(replace(document, memo=b""))
+    execution = shown(replace(document, memo=b""), CUSTOM)
     execution.history_size_bytes = document.history_bytes or 0
     execution.state_transition_count = document.state_transition_count or 0
     key = RunKey(document.namespace_id, document.workflow_id, document.run_id)

@@ -90,7 +90,7 @@ class Process:
             self.node,
             on_crash=self._crashes.append,
         )
-        self._app.watch(admin.stable_end, clock)
+        self._app.watch(admin.stable_end)
         self.node.topic = self._app
 
     async def __aenter__(self) -> MatchingNode:
