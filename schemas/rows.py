@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-ROW_VERSION = 1
+ROW_VERSION = 2
 
 _version = bytes([ROW_VERSION])
 _encode = msgspec.msgpack.Encoder().encode

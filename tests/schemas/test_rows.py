@@ -21,5 +21,5 @@ def test_a_row_survives() -> None:
 def test_another_version_is_refused() -> None:
     """A row of a version we do not know is not guessed at."""
     packed = bytes([ROW_VERSION + 1]) + pack(Sample("a"))[1:]
-    with pytest.raises(UnknownRowVersion, match="expected row version 1, found 2"):
+    with pytest.raises(UnknownRowVersion, match="expected row version 2, found 3"):
         unpacker(Sample)(packed)

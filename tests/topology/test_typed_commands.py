@@ -195,6 +195,13 @@ def test_a_grpc_request_is_passed_on_with_what_the_command_says() -> None:
     assert (found.identity, found.request_id) == ("me", "r")
 
 
+def test_a_workflow_is_deleted_by_a_grpc_request() -> None:
+    """There is no typed command for it."""
+    method, found = _grpc("DeleteWorkflowExecution", b"")
+    assert method == "DeleteWorkflowExecution"
+    assert (found.namespace, found.workflow_execution.workflow_id) == ("ns", "w")
+
+
 def test_a_grpc_request_must_agree_with_its_command() -> None:
     """Otherwise it would be decided where its workflow id is not."""
     request = service.StartWorkflowExecutionRequest(workflow_id="other")
