@@ -61,7 +61,7 @@ def check_partitions(topic: Topic, counts: PartitionCounts, found: int) -> None:
     if found != expected:
         raise UnsafeTopic(
             f"expected topic {topic.name!r} to have {expected} partitions as in the settings, "
-            f"found {found}: keys would map elsewhere"
+            f"found {found}: keys would map elsewhere (kafka.{topic.spread}_partitions = {found})"
         )
 
 

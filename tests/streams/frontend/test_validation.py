@@ -286,11 +286,6 @@ REFUSALS: list[tuple[Function, bytes, str]] = [
         "GetNamespace operation failed. Both ID and Name specified in request.",
     ),
     (namespaces.register, register(namespace=""), "Namespace not set on request."),
-    (
-        namespaces.register,
-        register(workflow_execution_retention_period=timedelta(minutes=59)),
-        "A valid retention period is not set on request.",
-    ),
 ]
 
 
