@@ -10,7 +10,8 @@ from typing import Any
 
 from schemas.errors import DeadlineExceeded, InvalidArgument, NamespaceNotFound
 from schemas.instants import duration_of
-from schemas.temporal import enums, service
+from schemas.temporal import common, enums, service
+from search.attributes import type_of
 from streams.calls.pause import Pause
 from streams.frontend.archive_uris import check_uris
 from streams.frontend.services import Services
@@ -61,6 +62,14 @@ async def register(services: Services, call: Call) -> bytes:
         services, lambda: services.namespaces.by_name(name) is not None, until=until
     )
     return answer
+
+
+async def know_attributes(
+    services: Services, namespace: Namespace, given: common.SearchAttributes
+) -> None:
+    """Read `namespaces` to its end where an attribute is not known: it may be new (N1)."""
+    if any(type_of(name, namespace.search_attributes) is None for name in given.indexed_fields):
+        await services.namespaces.read_to_end()
 
 
 async def until_projected(

@@ -7,7 +7,7 @@ something as a command, what only looks as a read. Who may start what is decided
 from schemas.errors import NotFound
 from schemas.temporal import service
 from streams.frontend import archived
-from streams.frontend.namespaces import namespace_of
+from streams.frontend.namespaces import know_attributes, namespace_of
 from streams.frontend.services import Services
 from streams.frontend.transport import Call
 from topology.checks import (
@@ -27,6 +27,7 @@ async def start(services: Services, call: Call) -> bytes:
     request = parse(service.StartWorkflowExecutionRequest, call.request)
     namespace = await namespace_of(services, request.namespace, is_starting=True)
     check_start(request, len(call.request))
+    await know_attributes(services, namespace, request.search_attributes)
     return await services.gateway.ask(
         namespace,
         request.workflow_id,
@@ -41,6 +42,7 @@ async def signal_with_start(services: Services, call: Call) -> bytes:
     request = parse(service.SignalWithStartWorkflowExecutionRequest, call.request)
     namespace = await namespace_of(services, request.namespace, is_starting=True)
     check_signal_with_start(request, len(call.request))
+    await know_attributes(services, namespace, request.search_attributes)
     return await services.gateway.ask(
         namespace,
         request.workflow_id,

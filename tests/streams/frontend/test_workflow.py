@@ -1,8 +1,11 @@
 """What becomes of a workflow's request on its way to its owner."""
 
+import msgspec
+import pytest
+
 from schemas.temporal import service
 from streams.frontend import workflow
-from tests.streams.frontend.stubs import StubCall, World
+from tests.streams.frontend.stubs import DEFAULT, StubCall, World
 
 _TYPE = {"name": "Flow"}
 _QUEUE = {"name": "tq"}
@@ -20,6 +23,22 @@ async def test_start_without_request_id_gets_one() -> None:
     assert asked.request_id == _FIRST_ID
     asked.request_id = ""
     assert asked == request
+
+
+@pytest.mark.parametrize(("name", "reads"), [("Known", 0), ("BuildIds", 0), ("New", 1)])
+async def test_n1_an_attribute_is_refused_only_after_reading_namespaces(
+    name: str, reads: int
+) -> None:
+    """One that another node has added a moment ago is known to the command that names it."""
+    world = World()
+    known = msgspec.structs.replace(DEFAULT, search_attributes={"Known": 2})
+    world.namespaces.seen = {"default": known}
+    request = service.StartWorkflowExecutionRequest(
+        namespace="default", workflow_id="w", workflow_type=_TYPE, task_queue=_QUEUE
+    )
+    request.search_attributes.indexed_fields[name].data = b'"x"'
+    await workflow.start(world.services(), StubCall(request.SerializeToString()))
+    assert world.namespaces.reads == reads
 
 
 async def test_signal_with_start_without_request_id_gets_one() -> None:
