@@ -409,5 +409,6 @@ class Deciding:
             max_bytes=self._settings.letter_max_bytes,
         )
 
-    def _key(self, ask: Ask) -> bytes:
-        return workflow_key(ask.namespace.name, ask.workflow_id)
+    def _key(self, ask: Ask) -> bytes | None:
+        """Return the key of a record; one about several workflow ids has none."""
+        return workflow_key(ask.namespace.name, ask.workflow_id) if ask.workflow_id else None

@@ -29,7 +29,7 @@ def command_letter(
     )
 
 
-def timer_letter(partition: int, key: bytes, *, reason: str, at: int) -> LetterDead:
+def timer_letter(partition: int, key: bytes | None, *, reason: str, at: int) -> LetterDead:
     """Return the letter of a due timer that could not even be put in quarantine."""
     record = Record(-1, key, None, 0)
     return command_letter(("", partition), record, reason=reason, at=at, max_bytes=0)
