@@ -171,7 +171,7 @@ class ElasticStore:
             live = self._generation()
             name = _name(self._settings.index, _number(live) + 1)
             for left in self._client.indices.get(index=f"{self._settings.index}-*"):
-                if left != live:  # a rebuild was killed
+                if left != live and _is_generation(left, self._settings.index):
                     self._client.options(ignore_status=404).indices.delete(index=left)
             self._client.indices.create(
                 index=name, aliases={_writes_alias(name): {}}, settings=mapping.UNSEEN
@@ -420,6 +420,12 @@ def _writes_alias(generation: str) -> str:
 
 def _name(alias: str, number: int) -> str:
     return f"{alias}-{number:06d}"
+
+
+def _is_generation(index: str, alias: str) -> bool:
+    """Whether an index is one of ours; what is called `<alias>-other-000001` is somebody else's."""
+    prefix, _, number = index.rpartition("-")
+    return prefix == alias and number.isdecimal()
 
 
 def _number(generation: str) -> int:

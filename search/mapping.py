@@ -66,7 +66,7 @@ def seen(settings: ElasticSettings) -> dict[str, Any]:
 def index_template(settings: ElasticSettings) -> dict[str, Any]:
     """Return the index template of the visibility indexes."""
     return {
-        "index_patterns": [f"{settings.index}-*"],
+        "index_patterns": [f"{settings.index}-0*"],  # not those of an index of a longer name
         "template": {"settings": _settings(settings), "mappings": _mappings()},
     }
 

@@ -106,6 +106,28 @@ def test_two_nodes_share_the_store(elastic_url: str) -> None:
     other.close()
 
 
+@pytest.mark.real
+def test_what_a_killed_rebuild_left_goes_with_the_next_one(elastic_url: str) -> None:
+    """But not the index of another installation whose name begins alike."""
+    settings = elastic_settings(elastic_url)
+    store = ElasticStore(settings)
+    other = ElasticStore(msgspec.structs.replace(settings, index=f"{settings.index}-other"))
+    for each in (store, other):
+        each.write(Batch([run(1)]), each.position().generation)
+        each.refresh()
+    first = store.beside()
+    first.write(Batch([run(2)]), first.position().generation)
+    first.close()  # killed
+    second = store.beside()
+    second.refresh()
+    assert second.count(NAMESPACE, EVERYTHING) == 0
+    assert (run(1),) == other.list(NAMESPACE, EVERYTHING, 9).documents
+    store.replace_by(second)
+    assert store.list(NAMESPACE, EVERYTHING, 9).documents == ()
+    for each in (store, other):
+        each.close()
+
+
 # -- bulks and writes, without a cluster
 
 
