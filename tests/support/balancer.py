@@ -18,10 +18,9 @@ async def balanced(addresses: Sequence[str]) -> AsyncIterator[str]:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
         node = await _connected(addresses)
-        if node is None:
-            writer.close()
-        else:
+        if node is not None:
             await asyncio.gather(_copy(reader, node[1]), _copy(node[0], writer))
+        await _closed(writer)
 
     server = await asyncio.start_server(accepted, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
@@ -29,8 +28,10 @@ async def balanced(addresses: Sequence[str]) -> AsyncIterator[str]:
         yield f"{host}:{port}"
     finally:
         server.close()
-        for task in tasks:
+        left = list(tasks)
+        for task in left:
             task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
 
 async def _connected(
@@ -44,8 +45,16 @@ async def _connected(
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while piece := await reader.read(_PIECE_BYTES):
-            writer.write(piece)
-            await writer.drain()
+    try:
+        with suppress(OSError):
+            while piece := await reader.read(_PIECE_BYTES):
+                writer.write(piece)
+                await writer.drain()
+    finally:
+        await _closed(writer)
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
     writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
