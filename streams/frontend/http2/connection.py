@@ -102,6 +102,8 @@ class Connection(asyncio.Protocol):
         for call in calls.values():
             call.stop()
         self._waiting.clear()
+        self._reactions.clear()
+        self._session.end()
         self._owner.on_lost(self)
 
     def pause_writing(self) -> None:

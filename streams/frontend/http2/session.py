@@ -111,6 +111,11 @@ class Session(H2Connection):
         self.initiate_connection()
         self.increment_flow_control_window(_CONNECTION_WINDOW_BYTES - _DEFAULT_WINDOW_BYTES)
 
+    def end(self) -> None:
+        """Let go of what refers back to this: the collector of cycles comes seldom (infra)."""
+        self.streams.clear()
+        self._frame_dispatch_table.clear()
+
     def taken(self) -> bytearray:
         """Return what is to be written, and forget it."""
         queued, self._data_to_send = self._data_to_send, bytearray()

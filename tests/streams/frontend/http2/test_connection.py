@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
 import random
 import struct
+import weakref
 from collections.abc import AsyncIterator
 
 import grpc
@@ -274,3 +276,28 @@ async def test_client_that_does_not_read_costs_bounded_memory(
         said = await _closed(reader)
     assert len(said) < 1_000_000
     writer.close()
+
+
+async def test_lost_connection_is_freed_without_the_collector(service: Service) -> None:
+    """A server whose clients come and go does not wait for a search for cycles."""
+    gc.collect()
+    gc.disable()
+    try:
+        reader, writer = await service.opened()
+        client = H2Connection(H2Configuration(client_side=True))
+        client.initiate_connection()
+        client.send_headers(
+            1, [*_request_headers()[:2], (":path", f"{_PATH}Echo"), *_request_headers()[3:]]
+        )
+        client.send_data(1, b"\x00\x00\x00\x00\x00", end_stream=True)
+        writer.write(client.data_to_send())
+        async with asyncio.timeout(10):
+            while b"grpc-status" not in await reader.read(65_536):
+                pass
+            known = [weakref.ref(one) for one in service.transport._connections]
+            writer.close()
+            while any(one() is not None for one in known):  # noqa: ASYNC110  nothing tells of it
+                await asyncio.sleep(0)
+    finally:
+        gc.enable()
+    assert len(known) == 1
