@@ -2,7 +2,7 @@
 
 A closed run of 50 events to S3 (CPU of this process: the server is another), and ListArchived with
 a type and a time range over a million runs: time and requests for the first page, with nothing
-remembered and with everything remembered. Prints the rows of issue 9 that concern the package.
+remembered and with everything remembered. Prints the speed table's rows of the package.
 """
 
 import argparse
