@@ -6,9 +6,9 @@ Listens, keeps the connections and ends them; `http2/` is one connection. It kno
 import asyncio
 
 from streams.frontend.http2.connection import Connection
-from streams.frontend.listening import check_free, shown
+from streams.frontend.listening import check_free, listen, shown
 from streams.frontend.settings import FrontendSettings
-from streams.frontend.transport import AddressUnusable, Table
+from streams.frontend.transport import Table
 
 
 class Http2Transport:
@@ -31,14 +31,7 @@ class Http2Transport:
     async def start(self) -> None:
         """Begin to listen; raises AddressUnusable."""
         check_free(self._host, self._port)
-        loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(self._connection, self._host, self._port)
-        except OSError as error:
-            raise AddressUnusable(
-                error.errno, f"expected to listen on {self.address}, found: {error.strerror}"
-            ) from error
-        self._port = self._server.sockets[0].getsockname()[1]
+        self._server, self._port = await listen(self._connection, self._host, self._port)
 
     async def stop(self, *, grace_s: float) -> None:
         """Take no further connections, tell clients to go; what is open then is cut off."""

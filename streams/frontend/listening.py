@@ -1,6 +1,8 @@
 """What listening on an address needs, whichever transport does it."""
 
+import asyncio
 import socket
+from collections.abc import Callable
 
 from streams.frontend.transport import AddressUnusable
 
@@ -24,3 +26,16 @@ def check_free(host: str, port: int) -> None:
         raise AddressUnusable(
             error.errno, f"expected to listen on {shown(host, port)}, found: {reason}"
         ) from error
+
+
+async def listen(
+    protocol: Callable[[], asyncio.Protocol], host: str, port: int
+) -> tuple[asyncio.Server, int]:
+    """Begin to listen; return the server and its port. Raises AddressUnusable."""
+    try:
+        server = await asyncio.get_running_loop().create_server(protocol, host, port)
+    except OSError as error:
+        raise AddressUnusable(
+            error.errno, f"expected to listen on {shown(host, port)}, found: {error.strerror}"
+        ) from error
+    return server, int(server.sockets[0].getsockname()[1])

@@ -15,7 +15,8 @@ from streams.calls import frames
 from streams.calls.connection import Connection
 from streams.calls.frames import Frame, Kind
 from streams.calls.outcomes import outcome_of
-from streams.frontend.transport import AddressUnusable, Table, Unary
+from streams.frontend.listening import listen, shown
+from streams.frontend.transport import Table, Unary
 
 _log = structlog.get_logger(__name__)
 
@@ -97,19 +98,11 @@ class NodeTransport:
     @property
     def address(self) -> str:
         """`host:port` it listens on; before `start`, the one it will ask for."""
-        return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
+        return shown(self._host, self._port)
 
     async def start(self) -> None:
         """Begin to listen; raises AddressUnusable."""
-        try:
-            self._server = await asyncio.get_running_loop().create_server(
-                self._accepted, self._host, self._port
-            )
-        except OSError as error:
-            raise AddressUnusable(
-                error.errno, f"expected to listen on {self.address}, found: {error.strerror}"
-            ) from error
-        self._port = self._server.sockets[0].getsockname()[1]
+        self._server, self._port = await listen(self._accepted, self._host, self._port)
 
     async def stop(self, *, grace_s: float) -> None:
         """Take no further calls; what is still open after the grace is cancelled."""

@@ -3,11 +3,9 @@
 python -m tests.chaos.family_rounds --rounds 30 --seed 1
 """
 
-import argparse
 import asyncio
 import random
 import sys
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +14,7 @@ from tests.chaos import auditor, journal
 from tests.chaos.family_audit import disorders
 from tests.chaos.family_load import FamilyLoad
 from tests.chaos.family_script import TYPES
-from tests.chaos.kill_rounds import Verdict, answered
+from tests.chaos.kill_rounds import Verdict, answered, run_from_command_line
 from tests.support.millrace_server import SPREAD, MillraceServer
 
 ANSWERS_A_ROUND = 100
@@ -62,21 +60,5 @@ def _missing(runs: Iterable[auditor.Run]) -> list[str]:
     return [f"expected runs of {kind}, found none" for kind in wanted if kind not in found]
 
 
-def main() -> int:
-    """Run rounds from the command line; print the figures and every problem."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=3600.0)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="millrace-chaos-") as scratch:
-        end_at = time.monotonic() + options.seconds
-        verdict = asyncio.run(
-            family_rounds(Path(scratch), rounds=options.rounds, seed=options.seed, end_at=end_at)
-        )
-    sys.stdout.write("\n".join([verdict.summary, *verdict.problems]) + "\n")
-    return 1 if verdict.problems else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_from_command_line(family_rounds, __doc__))

@@ -6,7 +6,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +25,9 @@ class Verdict(NamedTuple):
     problems: list[str]
     summary: str
     story: Sequence[str] = ()
+
+
+Rounds = Callable[..., Coroutine[None, None, Verdict]]
 
 
 async def kill_rounds(scratch: Path, *, rounds: int, seed: int, end_at: float) -> Verdict:
@@ -79,9 +82,9 @@ async def differences(load: Load, runs: Mapping[str, auditor.Run]) -> list[str]:
     return different
 
 
-def main() -> int:
-    """Run rounds from the command line; print the figures and every problem."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def run_from_command_line(rounds: Rounds, description: str | None) -> int:
+    """Run rounds as the command line says; print the figures and every problem."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=3600.0)
@@ -89,11 +92,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="millrace-chaos-") as scratch:
         end_at = time.monotonic() + options.seconds
         verdict = asyncio.run(
-            kill_rounds(Path(scratch), rounds=options.rounds, seed=options.seed, end_at=end_at)
+            rounds(Path(scratch), rounds=options.rounds, seed=options.seed, end_at=end_at)
         )
     sys.stdout.write("\n".join([verdict.summary, *verdict.problems]) + "\n")
     return 1 if verdict.problems else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_from_command_line(kill_rounds, __doc__))

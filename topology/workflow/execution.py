@@ -230,7 +230,7 @@ def on_started(run: Run, event: history.HistoryEvent, _batch_id: int) -> Run:
         root_workflow_id=given.root_workflow_execution.workflow_id,
         root_run_id=given.root_workflow_execution.run_id,
         cron_schedule=given.cron_schedule,
-        priority=given.priority.SerializeToString() if given.HasField("priority") else b"",
+        priority=given.priority.SerializeToString(),
     )
     return search_attributes.on_started(replace(run, execution=row), given)
 

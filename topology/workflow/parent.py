@@ -85,8 +85,7 @@ def _open(turn: Turn, ask: forwards.StartChild, initiated: Initiated, run_id: st
         if initiated.HasField(field):  # type: ignore[arg-type]  # a name of the tuples above
             getattr(given, field).CopyFrom(getattr(initiated, field))
     given.task_queue.CopyFrom(initiated.task_queue)
-    wanted = initiated.priority.SerializeToString() if initiated.HasField("priority") else b""
-    priority = priorities.merged(ask.priority, wanted)
+    priority = priorities.merged(ask.priority, initiated.priority.SerializeToString())
     if priority is not None:
         given.priority.CopyFrom(priority)
     if execution_timeout := span_of(initiated.workflow_execution_timeout):
