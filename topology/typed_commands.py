@@ -6,7 +6,7 @@ texts. This file reads no state and knows no topic.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypedDict, cast
+from typing import TypedDict, TypeVar, cast
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -20,6 +20,8 @@ from topology.decision import Namespace
 from topology.validation import check_state
 
 _GRPC = "millrace.GrpcRequest"
+
+ById = TypeVar("ById", bound=Message)
 
 
 PayloadFields = TypedDict("PayloadFields", {"metadata": Mapping[str, bytes], "data": bytes})  # noqa: UP013  a class would name a field so
@@ -255,15 +257,24 @@ def _terminate(fields: CommandFields, body: object) -> Message:
     return request
 
 
-def _complete(fields: CommandFields, body: object) -> Message:
-    given = cast("CompleteFields", body)
-    request = service.RespondActivityTaskCompletedByIdRequest(
+def _by_id(
+    kind: Callable[..., ById],
+    fields: CommandFields,
+    given: CompleteFields | FailFields | HeartbeatFields,
+) -> ById:
+    """Return a request of a kind for the activity that a command names."""
+    return kind(
         namespace=fields["namespace"],
         workflow_id=fields["workflow_id"],
         run_id=given["run_id"],
         activity_id=given["activity_id"],
         identity=fields["identity"],
     )
+
+
+def _complete(fields: CommandFields, body: object) -> Message:
+    given = cast("CompleteFields", body)
+    request = _by_id(service.RespondActivityTaskCompletedByIdRequest, fields, given)
     _add(request.result, given["result"])
     return request
 
@@ -272,13 +283,7 @@ def _fail(fields: CommandFields, body: object) -> Message:
     given = cast("FailFields", body)
     if given["canceled"]:
         return _cancel_activity(fields, given)
-    request = service.RespondActivityTaskFailedByIdRequest(
-        namespace=fields["namespace"],
-        workflow_id=fields["workflow_id"],
-        run_id=given["run_id"],
-        activity_id=given["activity_id"],
-        identity=fields["identity"],
-    )
+    request = _by_id(service.RespondActivityTaskFailedByIdRequest, fields, given)
     request.failure.message = given["message"]
     request.failure.source = "Kafka"
     kind = request.failure.application_failure_info
@@ -289,26 +294,14 @@ def _fail(fields: CommandFields, body: object) -> Message:
 
 
 def _cancel_activity(fields: CommandFields, given: FailFields) -> Message:
-    request = service.RespondActivityTaskCanceledByIdRequest(
-        namespace=fields["namespace"],
-        workflow_id=fields["workflow_id"],
-        run_id=given["run_id"],
-        activity_id=given["activity_id"],
-        identity=fields["identity"],
-    )
+    request = _by_id(service.RespondActivityTaskCanceledByIdRequest, fields, given)
     _add(request.details, given["details"])
     return request
 
 
 def _heartbeat(fields: CommandFields, body: object) -> Message:
     given = cast("HeartbeatFields", body)
-    request = service.RecordActivityTaskHeartbeatByIdRequest(
-        namespace=fields["namespace"],
-        workflow_id=fields["workflow_id"],
-        run_id=given["run_id"],
-        activity_id=given["activity_id"],
-        identity=fields["identity"],
-    )
+    request = _by_id(service.RecordActivityTaskHeartbeatByIdRequest, fields, given)
     _add(request.details, given["details"])
     return request
 

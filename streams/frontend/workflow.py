@@ -4,6 +4,9 @@ Each function checks the request and hands it to the owner of the workflow id: w
 something as a command, what only looks as a read. Who may start what is decided by topology.
 """
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from schemas.errors import NotFound
 from schemas.temporal import service
 from streams.frontend import archived
@@ -20,6 +23,13 @@ from topology.checks import (
     with_default_reason,
 )
 from topology.validation import StartRequest, check_execution, parse
+
+OfRun = TypeVar(
+    "OfRun",
+    service.SignalWorkflowExecutionRequest,
+    service.RequestCancelWorkflowExecutionRequest,
+    service.DeleteWorkflowExecutionRequest,
+)
 
 
 async def start(services: Services, call: Call) -> bytes:
@@ -60,32 +70,31 @@ def _with_request_id(services: Services, request: StartRequest, packed: bytes) -
     return request.SerializeToString()
 
 
-async def signal(services: Services, call: Call) -> bytes:
-    """SignalWorkflowExecution."""
-    request = parse(service.SignalWorkflowExecutionRequest, call.request)
+async def _passed_on(
+    services: Services, call: Call, request: OfRun, check: Callable[[OfRun, int], None]
+) -> bytes:
+    """Check what is asked of one run, and hand it to the owner of the workflow id as it came."""
     namespace = await namespace_of(services, request.namespace)
-    check_signal(request, len(call.request))
+    check(request, len(call.request))
     return await services.gateway.ask(
         namespace,
         request.workflow_execution.workflow_id,
-        "SignalWorkflowExecution",
+        type(request).DESCRIPTOR.name.removesuffix("Request"),
         call.request,
         timeout_s=services.time_left(call),
     )
+
+
+async def signal(services: Services, call: Call) -> bytes:
+    """SignalWorkflowExecution."""
+    request = parse(service.SignalWorkflowExecutionRequest, call.request)
+    return await _passed_on(services, call, request, check_signal)
 
 
 async def request_cancel(services: Services, call: Call) -> bytes:
     """RequestCancelWorkflowExecution."""
     request = parse(service.RequestCancelWorkflowExecutionRequest, call.request)
-    namespace = await namespace_of(services, request.namespace)
-    check_cancel(request, len(call.request))
-    return await services.gateway.ask(
-        namespace,
-        request.workflow_execution.workflow_id,
-        "RequestCancelWorkflowExecution",
-        call.request,
-        timeout_s=services.time_left(call),
-    )
+    return await _passed_on(services, call, request, check_cancel)
 
 
 async def reset_sticky(services: Services, call: Call) -> bytes:
@@ -120,15 +129,7 @@ async def terminate(services: Services, call: Call) -> bytes:
 async def delete(services: Services, call: Call) -> bytes:
     """DeleteWorkflowExecution: an open run is terminated first and goes soon after."""
     request = parse(service.DeleteWorkflowExecutionRequest, call.request)
-    namespace = await namespace_of(services, request.namespace)
-    check_delete(request, len(call.request))
-    return await services.gateway.ask(
-        namespace,
-        request.workflow_execution.workflow_id,
-        "DeleteWorkflowExecution",
-        call.request,
-        timeout_s=services.time_left(call),
-    )
+    return await _passed_on(services, call, request, check_delete)
 
 
 async def describe(services: Services, call: Call) -> bytes:
